@@ -1,0 +1,40 @@
+"""Every error that bench_core raises on purpose.
+
+BenchCoreError
+├── StructureError        a structure file that cannot be read: names the file and the line or field
+├── StoreError            a prepared store that is missing, damaged or of another version
+│   └── MissingOriginError    an origin id outside the store, or a structure without valid pairs
+├── VoxelError            (also a ValueError) input that cannot be voxelized: names the atom or the argument
+└── LoaderError           a DataLoader that stopped early: names the worker and its exit code
+"""
+
+
+class BenchCoreError(Exception):
+    """Base of all errors raised by bench_core.
+
+    `exit_code` is what `python -m bench_core` exits with when the error reaches the user.
+    """
+
+    exit_code = 2
+
+
+class StructureError(BenchCoreError):
+    """A structure file is truncated, empty, of a wrong format or holds non-finite numbers."""
+
+
+class StoreError(BenchCoreError):
+    """A prepared store is missing, damaged or was written by an incompatible version."""
+
+
+class MissingOriginError(StoreError):
+    """No origin answers the request: an id outside the store, or no structure with a valid pair."""
+
+
+class VoxelError(BenchCoreError, ValueError):
+    """Atoms, grid or image cannot be voxelized; raised before anything is written."""
+
+
+class LoaderError(BenchCoreError):
+    """A DataLoader worker died or could not be started."""
+
+    exit_code = 3
