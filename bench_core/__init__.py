@@ -1,3 +1,21 @@
 """bench_core: mmCIF structures to voxelized view pairs, fast enough to be worth measuring."""
 
+from bench_core.atoms import Atoms
+from bench_core.errors import BenchCoreError, LoaderError, MissingOriginError, StoreError, StructureError, VoxelError
+from bench_core.structures import embedded_structure, embedded_structures, read_atoms, read_embedded
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Atoms",
+    "BenchCoreError",
+    "LoaderError",
+    "MissingOriginError",
+    "StoreError",
+    "StructureError",
+    "VoxelError",
+    "embedded_structure",
+    "embedded_structures",
+    "read_atoms",
+    "read_embedded",
+]
