@@ -19,7 +19,6 @@ import numpy as np
 from bench_core.atoms import Atoms
 from bench_core.elements import ATOMIC_NUMBERS
 from bench_core.errors import StructureError
-from bench_core.reference.mmcif import read_mmcif
 
 if TYPE_CHECKING:
     import sys
@@ -233,47 +232,75 @@ def _choose(conformers: dict[int, list[float]], altlocs: Altlocs) -> int:
 # mmCIF
 
 _CIF_FIELDS = {"x": "Cartn_x", "y": "Cartn_y", "z": "Cartn_z", "element": "type_symbol", "occupancy": "occupancy"}
-_CIF_NEEDED = (
-    *("id", "type_symbol", "label_alt_id", "label_comp_id", "Cartn_x", "Cartn_y", "Cartn_z"),
-    *("auth_asym_id", "auth_seq_id", "pdbx_PDB_model_num"),
-)
+_CIF_NEEDED = ("id", "type_symbol", "label_alt_id", "label_asym_id", "Cartn_x", "Cartn_y", "Cartn_z")
+_DEUTERIUM = 119  # gemmi's number for it; it follows the elements
 
 
 def _parse_cif(name: str, data: bytes) -> _Columns:
+    # The flat view of gemmi's structure: arrays straight from C++. Converting the text columns to numpy took longer.
+    import gemmi
+
     try:
-        site = read_mmcif(data.decode()).get("_atom_site", {})
-    except (StructureError, UnicodeDecodeError) as error:
-        raise StructureError(f"{name}: not mmCIF, or cut off: {error}; {_DAMAGED}") from None
-    if not site.get("Cartn_x"):
+        block = next((b for b in gemmi.cif.read_string(data) if len(b.find_mmcif_category("_atom_site."))), None)
+    except (ValueError, RuntimeError) as error:
+        raise StructureError(f"{name}: not mmCIF, or cut off: {_cif_problem(error)}; {_DAMAGED}") from None
+    if block is None:
         raise StructureError(f"{name}: no atoms (_atom_site is missing or empty); {_DAMAGED}")
-    missing = [item for item in _CIF_NEEDED if item not in site]
+    missing = [tag for tag in _CIF_NEEDED if not block.find_values(f"_atom_site.{tag}")]
     if missing:
         raise StructureError(f"{name}: _atom_site has no {', '.join(missing)}; use the entry's full mmCIF file")
-    models = site["pdbx_PDB_model_num"]
-    codes = site.get("pdbx_PDB_ins_code", [None] * len(models))
-    rows = [row for row, model in enumerate(models) if model == models[0]]
+    try:
+        flat = gemmi.FlatStructure(gemmi.make_structure_from_block(block))
+    except (ValueError, RuntimeError) as error:
+        raise StructureError(f"{name}: _atom_site cannot be used: {_one_line(error)}; correct that field") from None
+    if len(flat) != len(block.find_values("_atom_site.id")):
+        raise StructureError(
+            f"{name}: gemmi reads {len(flat)} atoms of _atom_site only; use the entry's full mmCIF file"
+        )
+    return _cif_columns(flat, block)
 
-    def column(item: str, missing: str = "") -> npt.NDArray[np.bytes_]:
-        values = site.get(item, [None] * len(models))
-        return np.array([values[row] or missing for row in rows], "S")
+
+def _cif_columns(flat: Any, block: Any) -> _Columns:
+    rows = np.flatnonzero(flat.model_num == flat.model_num[0])
+    if (np.diff(flat.serials[rows]) < 0).any():
+        # gemmi groups the atoms of a residue; the ids give the order of the file back.
+        rows = rows[np.argsort(flat.serials[rows], kind="stable")]
+    elements = np.where(flat.elements == _DEUTERIUM, 1, flat.elements).astype(np.uint8)
+    residues = flat.resnums.astype(np.int64) << 8 | flat.icodes.astype(np.int64)
+    ids = flat.serials
 
     def field(kind: str, row: int) -> tuple[str, str]:
-        tag = _CIF_FIELDS[kind]
-        return f"atom id {site['id'][rows[row]]}, _atom_site.{tag}", site[tag][rows[row]] or "?"
+        return _cif_field(block, _CIF_FIELDS[kind], int(rows[row]), int(ids[rows[row]]))
 
-    symbols = [symbol.decode().upper() for symbol in column("type_symbol").tolist()]
-    labels = [label.encode()[0] if (label := site["label_alt_id"][row]) else 0 for row in rows]
-    numbers = [f"{site['auth_seq_id'][row]}{codes[row]}" for row in rows]
     return _Columns(
-        np.column_stack([_floats(column(_CIF_FIELDS[axis])) for axis in "xyz"]),
-        np.array([ATOMIC_NUMBERS.get(symbol, 0) for symbol in symbols], np.uint8),
-        _floats(column("occupancy", "1")).astype(np.float32),
-        np.array(labels, np.uint8),
-        column("label_comp_id"),
-        column("auth_asym_id"),
-        np.unique(numbers, return_inverse=True)[1].astype(np.int64),
+        flat.pos[rows],
+        elements[rows],
+        flat.occ[rows],
+        flat.altlocs.view(np.uint8)[rows],
+        flat.residue_names.view("S8")[rows, 0],
+        flat.chain_ids.view("S8")[rows, 0],
+        residues[rows],
         field,
     )
+
+
+def _cif_field(block: Any, tag: str, position: int, atom_id: int) -> tuple[str, str]:
+    """Find the field of an atom that gemmi has at `position`: the row of that id, the nearest one if ids repeat."""
+    ids = list(block.find_values("_atom_site.id"))
+    # Ids that are no plain integers are not found again; position is the row, unless gemmi had to regroup.
+    same_id = [row for row, text in enumerate(ids) if text == str(atom_id)] or [position]
+    row = min(same_id, key=lambda row: abs(row - position))
+    return f"atom id {ids[row]}, _atom_site.{tag}", block.find_values(f"_atom_site.{tag}")[row].strip("'\"")
+
+
+def _cif_problem(error: Exception) -> str:
+    """Turn "data:20:0(423): parse error" into "line 20: parse error"."""
+    head, _, problem = _one_line(error).partition("): ")
+    return f"line {head.split(':')[1]}: {problem}" if head.startswith("data:") and problem else _one_line(error)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 # PDB
