@@ -1,14 +1,25 @@
 """bench_core: mmCIF structures to voxelized view pairs, fast enough to be worth measuring."""
 
 from bench_core.atoms import Atoms
-from bench_core.errors import BenchCoreError, LoaderError, MissingOriginError, StoreError, StructureError, VoxelError
+from bench_core.errors import (
+    BenchCoreError,
+    LoaderError,
+    MissingOriginError,
+    StoreError,
+    StructureError,
+    VoxelError,
+)
+from bench_core.grid import Grid, ImageSpec
 from bench_core.structures import embedded_structure, embedded_structures, read_atoms, read_embedded
+from bench_core.voxels import voxelize_atoms, voxelize_view, voxelize_views
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Atoms",
     "BenchCoreError",
+    "Grid",
+    "ImageSpec",
     "LoaderError",
     "MissingOriginError",
     "StoreError",
@@ -18,4 +29,7 @@ __all__ = [
     "embedded_structures",
     "read_atoms",
     "read_embedded",
+    "voxelize_atoms",
+    "voxelize_view",
+    "voxelize_views",
 ]
