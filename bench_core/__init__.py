@@ -10,6 +10,7 @@ from bench_core.errors import (
     VoxelError,
 )
 from bench_core.grid import Grid, ImageSpec
+from bench_core.origins import Origin, OriginStore, open_origins
 from bench_core.structures import embedded_structure, embedded_structures, read_atoms, read_embedded
 from bench_core.voxels import voxelize_atoms, voxelize_view, voxelize_views
 
@@ -22,11 +23,14 @@ __all__ = [
     "ImageSpec",
     "LoaderError",
     "MissingOriginError",
+    "Origin",
+    "OriginStore",
     "StoreError",
     "StructureError",
     "VoxelError",
     "embedded_structure",
     "embedded_structures",
+    "open_origins",
     "read_atoms",
     "read_embedded",
     "voxelize_atoms",

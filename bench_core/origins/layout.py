@@ -1,0 +1,67 @@
+"""Files of a prepared store: names, shapes, the manifest, and how it is replaced without a half-written state.
+
+    DIR/manifest.json            which store folder is the current one, from which inputs it was made, and with what
+    DIR/store-<digest12>/        one .npy file per array, little-endian
+        origins_A.npy            (origins, 3) float32, sorted by tag
+        origin_offsets.npy       (tags + 1,) int64: the origins of tag t are rows offsets[t]:offsets[t + 1]
+        tags.npy                 (tags,) fixed-width UTF-8 bytes, sorted
+        atom_coords_A.npy        (atoms, 3) float32
+        atom_elements.npy        (atoms,) uint8 atomic numbers
+        atom_occupancies.npy     (atoms,) float32
+        atom_offsets.npy         (tags + 1,) int64
+
+The manifest is renamed into place last: whoever opens the store sees the old one whole or the new one whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bench_core.errors import StoreError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+ARRAYS: dict[str, str] = {
+    "origins_A": "<f4",
+    "origin_offsets": "<i8",
+    "tags": "S",
+    "atom_coords_A": "<f4",
+    "atom_elements": "|u1",
+    "atom_occupancies": "<f4",
+    "atom_offsets": "<i8",
+}
+"""Array names and their dtypes, as in the .npy files; "S" stands for bytes of any width."""
+
+AGAIN = "run `python -m bench_core prepare` again"
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write `folder`/manifest.json by temp name and rename."""
+    temporary = folder / f".{MANIFEST}.{os.getpid()}"
+    temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of the store in `folder`.
+
+    Raises:
+        StoreError: nothing prepared there, an unreadable manifest, or one of another version.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(f"nothing prepared in {folder}: run `python -m bench_core prepare --out {folder}`") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}): {AGAIN}") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        found = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
+        raise StoreError(f"{path} has schema {found!r}, this version reads {SCHEMA}: {AGAIN}")
+    missing = {"store", "arrays", "inputs", "structures"} - manifest.keys()
+    if missing:
+        raise StoreError(f"{path} lacks {', '.join(sorted(missing))}: {AGAIN}")
+    return manifest

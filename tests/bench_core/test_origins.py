@@ -1,0 +1,241 @@
+"""The origin rule, the store, and preparing it: correct, idempotent, never half-written."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bench_core
+from bench_core import Atoms, MissingOriginError, StoreError, StructureError, embedded_structure, read_atoms
+from bench_core.origins.neighbours import crowded_places, neighbour_counts, origins_among
+from bench_core.origins.prepare import Prepared, find_structures, prepare_store, write_store
+
+
+def prepare(folder: Path, names: list[str], **options: float) -> Prepared:
+    return prepare_store({name: embedded_structure(name) for name in names}, folder, read_atoms, **options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store")
+    prepare(path, ["1a7g", "3jqh", "4zhl", "1gbt"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> bench_core.OriginStore:
+    return bench_core.open_origins(folder)
+
+
+def test_neighbour_counts_against_brute_force() -> None:
+    atoms = read_atoms(embedded_structure("1pfe"))
+    x = atoms.coords_A.astype(np.float64)
+    distances_A = np.linalg.norm(x[:, None] - x[None, :], axis=2)
+    expected = (distances_A <= 5.0) @ atoms.occupancies.astype(np.float64)
+    np.testing.assert_allclose(neighbour_counts(atoms), expected, rtol=1e-12)
+
+
+def test_origins_are_crowded_and_nothing_else_is() -> None:
+    atoms = read_atoms(embedded_structure("1a7g"))
+    crowded = crowded_places(atoms, atoms.coords_A.astype(np.float64))
+    np.testing.assert_array_equal(origins_among(atoms), atoms.coords_A[crowded].astype(np.float32))
+    assert 0.3 < crowded.mean() < 0.7  # real chains: 0.44 to 0.57 of atoms
+
+
+def test_occupancy_weighs_neighbours() -> None:
+    cluster = np.zeros((30, 3), np.float32)
+    carbon = np.full(30, 6, np.uint8)
+    assert len(origins_among(Atoms(cluster, carbon, np.full(30, 0.9, np.float32)))) == 30
+    assert len(origins_among(Atoms(cluster, carbon, np.full(30, 0.8, np.float32)))) == 0
+
+
+def test_no_atoms_no_origins() -> None:
+    nothing = Atoms(np.empty((0, 3), np.float32), np.empty(0, np.uint8))
+    assert len(origins_among(nothing)) == 0
+    assert not crowded_places(nothing, np.zeros((2, 3))).any()
+
+
+def test_store_holds_what_the_structures_hold(store: bench_core.OriginStore) -> None:
+    assert store.tags == ("1a7g", "1gbt", "3jqh", "4zhl")
+    total = 0
+    for tag in store.tags:
+        atoms = read_atoms(embedded_structure(tag))
+        stored = store.atoms_of(tag)
+        np.testing.assert_array_equal(stored.coords_A, atoms.coords_A.astype(np.float32))
+        np.testing.assert_array_equal(stored.elements, atoms.elements)
+        np.testing.assert_array_equal(stored.occupancies, atoms.occupancies)
+        np.testing.assert_array_equal(store.origins_of(tag), origins_among(atoms))
+        total += len(store.origins_of(tag))
+    assert len(store) == total
+
+
+def test_every_origin_belongs_to_its_tag(store: bench_core.OriginStore) -> None:
+    ids = 0
+    for tag in store.tags:
+        for row in store.origins_of(tag):
+            origin = store.origin(ids)
+            assert (origin.id, origin.tag) == (ids, tag)
+            np.testing.assert_array_equal(origin.coords_A, row)
+            ids += 1
+    assert ids == len(store)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.int32, np.uint16])
+def test_ids_at_the_ends(store: bench_core.OriginStore, kind: type) -> None:
+    n = len(store)
+    assert store.origin(kind(0)).id == 0
+    assert store.origin(kind(1)).id == 1
+    assert store.origin(kind(n - 1)).id == n - 1
+    for bad in (n, n + 1):
+        with pytest.raises(MissingOriginError, match=rf"{bad}.*0 to {n - 1}"):
+            store.origin(kind(bad))
+
+
+@pytest.mark.parametrize("bad", [-1, np.int64(-1), 1.0, "1", None, True])
+def test_ids_that_are_none(store: bench_core.OriginStore, bad: object) -> None:
+    with pytest.raises(MissingOriginError, match=f"0 to {len(store) - 1}"):
+        store.origin(bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tag", ["", "1a7", "1a7gg", "zzzz", "0000"])
+def test_unknown_tags(store: bench_core.OriginStore, tag: str) -> None:
+    for look_up in (store.atoms_of, store.origins_of):
+        with pytest.raises(MissingOriginError, match=f"no structure '{tag}'"):
+            look_up(tag)
+
+
+def test_sampling_is_uniform_over_origins(store: bench_core.OriginStore) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [store.sample(rng).tag for _ in range(3000)]
+    for tag in store.tags:
+        share = len(store.origins_of(tag)) / len(store)
+        assert drawn.count(tag) / 3000 == pytest.approx(share, abs=4 * np.sqrt(max(share * (1 - share), 1e-9) / 3000))
+
+
+def test_pickle_carries_the_path_only(store: bench_core.OriginStore) -> None:
+    frozen = pickle.dumps(store)
+    assert len(frozen) < 500
+    np.testing.assert_array_equal(pickle.loads(frozen).origins_of("1a7g"), store.origins_of("1a7g"))
+
+
+def test_views_of_the_map_are_plain_read_only_arrays(store: bench_core.OriginStore) -> None:
+    for array in (store.origins_of("1a7g"), store.atoms_of("1a7g").coords_A):
+        assert type(array) is np.ndarray
+        assert not array.flags.writeable
+
+
+def test_structures_without_origins_are_counted(tmp_path: Path) -> None:
+    prepared = prepare(tmp_path, ["3jqh", "1a7g"], min_neighbours=40)
+    assert "3jqh" in prepared.without_origins
+    assert prepared.n_structures == 2
+
+
+def test_second_run_does_nothing(tmp_path: Path) -> None:
+    assert prepare(tmp_path, ["1a7g"]).changed
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert not prepare(tmp_path, ["1a7g"]).changed
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_other_input_or_parameters_replace_the_store(tmp_path: Path) -> None:
+    prepare(tmp_path, ["1a7g"])
+    opened = bench_core.open_origins(tmp_path)
+    assert prepare(tmp_path, ["1a7g", "4zhl"]).changed
+    assert prepare(tmp_path, ["1a7g", "4zhl"], min_neighbours=20).changed
+    assert len(list(tmp_path.glob("store-*"))) == 1
+    assert opened.tags == ("1a7g",)  # what was open stays readable
+    assert bench_core.open_origins(tmp_path).tags == ("1a7g", "4zhl")
+
+
+def test_a_damaged_store_is_named_and_mended(tmp_path: Path) -> None:
+    prepare(tmp_path, ["1a7g"])
+    array = next(tmp_path.glob("store-*")) / "atom_elements.npy"
+    array.write_bytes(array.read_bytes()[:-50])
+    with pytest.raises(StoreError, match=r"atom_elements\.npy.*prepare"):
+        bench_core.open_origins(tmp_path)
+    assert prepare(tmp_path, ["1a7g"]).changed
+    assert bench_core.open_origins(tmp_path).tags == ("1a7g",)
+
+
+def test_failure_leaves_the_old_store(tmp_path: Path) -> None:
+    prepare(tmp_path, ["1a7g"])
+    damaged = tmp_path / "broken.cif"
+    damaged.write_text("data_x\nloop_\n_atom_site.id\n")
+    with pytest.raises(StructureError, match="broken"):
+        prepare_store({"broken": damaged}, tmp_path, read_atoms)
+    assert bench_core.open_origins(tmp_path).tags == ("1a7g",)
+    assert not list(tmp_path.glob(".store*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "schema 'list'"),
+        ('{"schema": 99}', "schema 99"),
+        ('{"schema": 1}', "lacks arrays, inputs, store, structures"),
+    ],
+)
+def test_bad_manifest(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(StoreError, match=message):
+        bench_core.open_origins(tmp_path)
+    assert prepare(tmp_path, ["3jqh"]).changed
+
+
+def test_nothing_prepared(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nothing prepared"):
+        bench_core.open_origins(tmp_path)
+    with pytest.raises(StoreError, match="no store kind 'parquet'"):
+        bench_core.open_origins(tmp_path, store="parquet")
+
+
+def test_find_structures(tmp_path: Path) -> None:
+    with pytest.raises(StructureError, match="is no folder"):
+        find_structures(tmp_path / "absent")
+    with pytest.raises(StructureError, match="holds no structure files"):
+        find_structures(tmp_path)
+    for name in ("b.cif", "a.CIF.GZ", "notes.txt"):
+        (tmp_path / name).touch()
+    assert list(find_structures(tmp_path)) == ["a", "b"]
+    (tmp_path / "b.pdb").touch()
+    with pytest.raises(StructureError, match="both 'b'"):
+        find_structures(tmp_path)
+
+
+def test_manifest_tells_inputs_and_versions(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert set(manifest["inputs"]) == {"1a7g", "1gbt", "3jqh", "4zhl"}
+    assert manifest["versions"]["bench_core"] == bench_core.__version__
+    assert manifest["parameters"] == {"radius_A": 5.0, "min_neighbours": 25.0}
+
+
+def test_import_is_light() -> None:
+    heavy = ("torch", "gemmi", "scipy", "rich", "pyarrow", "pandas")
+    code = f"import sys, bench_core; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("tags", [["b", "a"], ["a", "a"]])
+def test_tags_must_be_sorted_and_distinct(tmp_path: Path, tags: list[str]) -> None:
+    nothing = Atoms(np.empty((0, 3), np.float32), np.empty(0, np.uint8))
+    with pytest.raises(StoreError, match="sorted"):
+        write_store(tmp_path, tags, [(nothing, nothing.coords_A)] * 2, {"inputs": {}})
+
+
+def test_a_store_of_nothing(tmp_path: Path) -> None:
+    write_store(tmp_path, [], [], {"inputs": {}})
+    store = bench_core.open_origins(tmp_path)
+    assert (len(store), tuple(store.tags)) == (0, ())
+    with pytest.raises(MissingOriginError, match="it holds no origins"):
+        store.origin(0)
+    with pytest.raises(MissingOriginError, match="holds no origins"):
+        store.sample(np.random.default_rng(0))
