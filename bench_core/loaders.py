@@ -1,0 +1,146 @@
+"""DataLoader construction, and iterating one so that a dead worker is named.
+
+Everything a worker needs lives here or below, in the installed package: a spawned worker cannot import a script's or
+a benchmark suite's own classes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from bench_core.errors import LoaderError
+from bench_core.worker_deaths import deaths_named
+
+START_METHODS = ("fork", "forkserver", "spawn")
+
+
+class Cost(NamedTuple):
+    """What examples cost in the process that made them."""
+
+    seconds: float
+    skipped: int
+    """Structures drawn that had no valid pair (`OriginPairs.skipped`)."""
+
+
+class TimedExamples(Dataset[tuple[Any, Cost]]):
+    """A data set whose examples carry what they cost, measured where they are made."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> tuple[Any, Cost]:
+        skipped = self._skipped()
+        start = time.perf_counter()
+        example = self.dataset[index]
+        return example, Cost(time.perf_counter() - start, self._skipped() - skipped)
+
+    def _skipped(self) -> int:
+        return sum(getattr(self.dataset, "skipped", {}).values())
+
+
+def collate_timed(examples: list[tuple[Any, Cost]]) -> tuple[Any, Cost]:
+    """Collate the examples of `TimedExamples`; the cost of a batch is the sum of its examples'."""
+    costs = [cost for _, cost in examples]
+    total = Cost(sum(cost.seconds for cost in costs), sum(cost.skipped for cost in costs))
+    return default_collate([example for example, _ in examples]), total
+
+
+def start_worker(worker_id: int) -> None:
+    """Prepare a worker process: an interrupt is the main process's to handle, and its end is no error of ours.
+
+    Ctrl-C at a terminal reaches every process of the group. The main process ends its workers in order; a worker that
+    also took the signal, or was sending a batch just then, would print a traceback for each.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    usual = sys.excepthook
+
+    def quiet_when_main_is_gone(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not issubclass(kind, (ConnectionError, EOFError)):
+            usual(kind, error, trace)
+
+    sys.excepthook = quiet_when_main_is_gone
+
+
+def make_loader(
+    dataset: Dataset[Any],
+    batch_size: int,
+    workers: int = 0,
+    start_method: str = "fork",
+    *,
+    timed: bool = False,
+    timeout_s: float = 300.0,
+    **options: Any,
+) -> DataLoader[Any]:
+    """Return a DataLoader of `dataset` with `workers` processes of an explicit start method.
+
+    The start method is always named, because the default differs between Python versions, and with it whether the
+    data set's memory is shared. `options` go to DataLoader.
+
+    Args:
+        timed: wrap the data set in `TimedExamples`: batches are then (batch, Cost).
+        timeout_s: seconds after which a worker that delivers nothing counts as hung (DataLoader itself waits for
+            ever).
+
+    Raises:
+        LoaderError: unknown start method.
+    """
+    if start_method not in multiprocessing.get_all_start_methods():
+        have = ", ".join(multiprocessing.get_all_start_methods())
+        raise LoaderError(f"start method {start_method!r} does not exist on this platform: choose one of {have}")
+    if timed:
+        dataset, options = TimedExamples(dataset), {"collate_fn": collate_timed} | options
+    if workers:
+        options = {
+            "multiprocessing_context": start_method,
+            "timeout": timeout_s,
+            "worker_init_fn": start_worker,
+        } | options
+    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, **options)
+
+
+def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
+    """Yield the batches of one epoch; name the worker that died instead of torch's general message.
+
+    The workers are shut down when the generator is closed, also after an early break. A death that torch notices
+    while the consumer's own code runs is raised there: put `worker_deaths.deaths_named` around the loop.
+
+    Raises:
+        LoaderError: a worker died or hung; names its number, process id, exit code and the likely cause.
+    """
+    workers: list[Any] = []
+    batches: Any = None
+    try:
+        with deaths_named(workers):
+            batches = iter(loader)
+            workers += getattr(batches, "_workers", [])
+            yield from batches
+    except RuntimeError as error:
+        if "timed out" in str(error):
+            raise LoaderError(f"no worker delivered a batch in {loader.timeout:g} s: {_HUNG}") from error
+        raise
+    finally:
+        shutdown = getattr(batches, "_shutdown_workers", None)
+        if shutdown is not None:
+            shutdown()
+
+
+_HUNG = (
+    "likely a thread pool started before the fork (polars and multi-threaded BLAS hang so); try --start-method "
+    "forkserver"
+)
+
+
+def limit_threads(threads: int = 1) -> None:
+    """Give torch `threads` threads in this process (workers have one by themselves)."""
+    torch.set_num_threads(threads)
