@@ -1,0 +1,1 @@
+"""The commands of `python -m bench_core`, one file each: add_arguments(parser) and run(arguments) -> exit code."""

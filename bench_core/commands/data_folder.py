@@ -1,0 +1,63 @@
+"""Where prepared data lies by default, and how an empty folder is filled from the embedded structures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench_core.origins.layout import MANIFEST
+from bench_core.origins.prepare import Prepared, StructureFile, find_structures, prepare_store
+
+VARIABLE = "BENCH_CORE_DATA"
+
+
+def default_folder() -> Path:
+    """$BENCH_CORE_DATA where that is set and not empty, else a folder of the user's cache directory."""
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE])
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bench_core", appauthor=False) / "embedded"
+
+
+def prepare_with_progress(structures: Path | None, out: Path) -> Prepared:
+    """Prepare a folder of structures (None: the embedded ones) into `out`, with a bar on stderr if a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bench_core.structures import embedded_structure, embedded_structures, read_atoms
+
+    embedded = {name: embedded_structure(name) for name in embedded_structures()}
+    files: Mapping[str, StructureFile] = embedded if structures is None else find_structures(structures)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("preparing", total=len(files))
+
+        def progress(done: int, total: int, tag: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"preparing {tag}")
+
+        return prepare_store(files, out, read_atoms, progress=progress)
+
+
+def ensure_prepared(folder: Path) -> None:
+    """Prepare the embedded structures into `folder` where nothing is prepared there, and say so on stderr."""
+    if (folder / MANIFEST).exists():
+        return
+    say(f"nothing prepared in {folder}: preparing the embedded structures there first")
+    say(summary(prepare_with_progress(None, folder)))
+
+
+def summary(prepared: Prepared) -> str:
+    """One line on what `prepare` did."""
+    did = "prepared" if prepared.changed else "already up to date, nothing done:"
+    line = f"{did} {prepared.n_structures} structures, {prepared.n_atoms} atoms, {prepared.n_origins} origins"
+    if prepared.without_origins:
+        line += f" ({len(prepared.without_origins)} skipped, without origins: {', '.join(prepared.without_origins)})"
+    return f"{line} in {prepared.path}"
+
+
+def say(*words: Any) -> None:
+    """Print a notice on stderr: stdout belongs to results."""
+    print(*words, file=sys.stderr, flush=True)

@@ -1,0 +1,173 @@
+"""python -m bench_core load: iterate a DataLoader and say how fast it is.
+
+This is the target that profilers are put around, for example
+`memray run --follow-fork -m bench_core load --workers 2`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench_core.commands.data_folder import default_folder, ensure_prepared, say
+from bench_core.errors import LoaderError
+
+HELP = "iterate a DataLoader of view pairs and report its throughput"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", choices=["origins"], default="origins", help="which data set (default: origins)")
+    parser.add_argument("--store", choices=["memmap"], default="memmap", help="origin store (default: memmap)")
+    parser.add_argument("--mode", choices=["direction", "frame"], default="direction", help="target of the pairs")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="prepared folder (default: $BENCH_CORE_DATA, else the user's cache)"
+    )
+    parser.add_argument("--workers", type=_count, default=2, metavar="W", help="worker processes (default: 2)")
+    parser.add_argument("--batches", type=_positive, default=50, metavar="B", help="batches to load (default: 50)")
+    parser.add_argument(
+        "--batch-size", type=_positive, default=16, metavar="S", help="examples per batch (default: 16)"
+    )
+    parser.add_argument(
+        "--start-method", choices=["fork", "forkserver", "spawn"], default="fork", help="of the workers (default: fork)"
+    )
+    parser.add_argument("--length-voxels", type=_positive, default=21, metavar="L", help="image edge (default: 21)")
+    parser.add_argument("--resolution-A", type=_length, default=0.75, metavar="H", help="voxel edge, Å (default: 0.75)")
+    parser.add_argument("--seed", type=_count, default=0, help="seed of the examples (default: 0)")
+    parser.add_argument(
+        "--timeout", type=_length, default=300.0, metavar="SECONDS", help="until a silent worker is hung (default: 300)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    _require_torch()
+    _warn_if_memray_is_blind(arguments.workers)
+    folder = arguments.data or default_folder()
+    ensure_prepared(folder)
+    result = _load(arguments, folder)
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        print(
+            f"{result['examples']} examples in {result['wall_s']:.2f} s: {result['examples_per_s']:.1f} examples/s, "
+            f"{result['example_s'] * 1e3:.3f} ms per example in the worker "
+            f"({result['workers']} workers, {result['start_method']}, simd {result['simd']})"
+        )
+    return 0 if result["completed"] else 130
+
+
+def _load(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Iterate the loader; an interrupt ends it early, and what was measured until then is the result."""
+    from bench_core import voxels
+    from bench_core.loaders import iterate, limit_threads
+    from bench_core.worker_deaths import deaths_named
+
+    limit_threads(1)
+    loader = _loader(arguments, folder)
+    examples, skipped, in_worker_s, completed = 0, 0, 0.0, True
+    start = time.perf_counter()
+    batches = iterate(loader)
+    try:
+        with deaths_named():
+            for (x, _), cost in _with_bar(batches, arguments.batches):
+                examples += len(x)
+                skipped += cost.skipped
+                in_worker_s += cost.seconds
+    except KeyboardInterrupt:
+        completed = False
+        say(f"interrupted after {examples} of {arguments.batches * arguments.batch_size} examples")
+    wall_s = time.perf_counter() - start
+    batches.close()
+    return {
+        "examples": examples,
+        "examples_per_s": examples / wall_s,
+        "example_s": in_worker_s / examples if examples else None,
+        "skipped_structures": skipped,
+        "wall_s": wall_s,
+        "workers": arguments.workers,
+        "start_method": arguments.start_method if arguments.workers else None,
+        "batch_size": arguments.batch_size,
+        "dataset": arguments.dataset,
+        "store": arguments.store,
+        "mode": arguments.mode,
+        "grid": {"length_voxels": arguments.length_voxels, "resolution_A": arguments.resolution_A},
+        "data": str(folder),
+        "simd": voxels.simd_variant(),
+        "completed": completed,
+    }
+
+
+def _loader(arguments: argparse.Namespace, folder: Path) -> Any:
+    from bench_core.datasets import OriginPairs
+    from bench_core.grid import Grid, ImageSpec
+    from bench_core.loaders import make_loader
+    from bench_core.origins import open_origins
+
+    image = ImageSpec(Grid(arguments.length_voxels, arguments.resolution_A), [["C"], ["N"], ["O"], ["*"]])
+    store = open_origins(folder, arguments.store)
+    if not len(store):
+        raise LoaderError(f"{folder} holds no origins: prepare larger structures")
+    size = arguments.batches * arguments.batch_size
+    pairs = OriginPairs(store, image, mode=arguments.mode, size=size, seed=arguments.seed)
+    return make_loader(
+        pairs, arguments.batch_size, arguments.workers, arguments.start_method, timed=True, timeout_s=arguments.timeout
+    )
+
+
+def _with_bar(batches: Any, total: int) -> Any:
+    """Yield the batches under a progress bar on stderr; without a terminal there is none."""
+    if not sys.stderr.isatty():
+        yield from batches
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(batches, description="loading", total=total, console=Console(stderr=True), transient=True)
+
+
+def _require_torch() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("torch") is None:
+        error = LoaderError("torch is not installed: `pip install 'bench_core[loader]'`")
+        error.exit_code = 2
+        raise error
+
+
+def _warn_if_memray_is_blind(workers: int) -> None:
+    """memray follows forked workers only where it is told to; without, the loader looks free of cost."""
+    argv = getattr(sys, "orig_argv", [])
+    under_memray = "run" in argv and any(Path(a).name == "memray" for a in argv)
+    if not (workers and under_memray):
+        return
+    if "--follow-fork" not in argv:
+        say("warning: memray runs without --follow-fork: the workers stay invisible; add --follow-fork")
+    if "--aggregate" in argv:
+        say("warning: memray --aggregate loses the captures of forked workers; leave it out")
+
+
+def _count(text: str) -> int:
+    return int(_number(text, int, 0))
+
+
+def _positive(text: str) -> int:
+    return int(_number(text, int, 1))
+
+
+def _length(text: str) -> float:
+    return _number(text, float, 1e-9)
+
+
+def _number(text: str, kind: type[int] | type[float], least: float) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = kind(-1)
+    if not least <= value < float("inf"):
+        what = "an integer" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what} of at least {least:g}")
+    return value

@@ -1,0 +1,128 @@
+"""DataLoaders: dead and hung workers are named, forks after heavy imports work, timings travel with the batches."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from bench_core import ImageSpec, LoaderError, OriginStore
+from bench_core.datasets import OriginPairs
+from bench_core.loaders import iterate, make_loader
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Doomed(Dataset):
+    """Numbers, but the worker that comes to index 4 ends as it is told to."""
+
+    def __init__(self, end: str) -> None:
+        self.end = end
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        if i == 4:
+            match self.end:
+                case "exit":
+                    os._exit(7)
+                case "hang":
+                    time.sleep(60)
+                case "raise":
+                    raise ValueError("row 4 is odd")
+                case name:
+                    os.kill(os.getpid(), getattr(signal, name))
+        return torch.tensor(float(i))
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("SIGKILL", r"worker 0 \(pid \d+\) died with exit code -9 \(SIGKILL\).*out-of-memory"),
+        ("SIGTERM", r"worker 0 \(pid \d+\) died with exit code -15 \(SIGTERM\)"),
+        ("exit", r"worker 0 \(pid \d+\) died with exit code 7"),
+    ],
+)
+def test_dead_workers_are_named(end: str, message: str) -> None:
+    with pytest.raises(LoaderError, match=message):
+        list(iterate(make_loader(Doomed(end), 2, 2, timeout_s=30)))
+
+
+def test_hung_workers_end_with_a_reason() -> None:
+    with pytest.raises(LoaderError, match="no worker delivered a batch in 2 s: likely a thread pool"):
+        list(iterate(make_loader(Doomed("hang"), 2, 2, timeout_s=2)))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_the_data_set_pass_through(workers: int) -> None:
+    with pytest.raises(ValueError, match="row 4 is odd"):
+        list(iterate(make_loader(Doomed("raise"), 2, workers)))
+
+
+def test_early_break_ends_the_workers() -> None:
+    loader = make_loader(Doomed("none"), 2, 2)
+    batches = iterate(loader)
+    next(batches)
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    batches.close()
+    assert not multiprocessing.active_children()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+
+
+def test_unknown_start_method() -> None:
+    with pytest.raises(LoaderError, match="'frok' does not exist"):
+        make_loader(Doomed("none"), 2, 1, "frok")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_timed_batches(origins: OriginStore, small_image: ImageSpec, workers: int) -> None:
+    pairs = OriginPairs(origins, small_image, size=8)
+    batches = list(make_loader(pairs, 4, workers, timed=True))
+    assert len(batches) == 2
+    for (x, y), cost in batches:
+        assert x.shape == (4, 2, 4, 9, 9, 9)
+        assert y.shape == (4,)
+        assert 0 < cost.seconds < 60
+        assert cost.skipped >= 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_skipped_structures_are_counted_in_the_worker(
+    origins: OriginStore, small_image: ImageSpec, workers: int
+) -> None:
+    pairs = OriginPairs(origins, small_image, size=64, max_tries=1)
+    skipped = sum(cost.skipped for _, cost in make_loader(pairs, 8, workers, timed=True))
+    pairs.skipped.clear()
+    for i in range(64):
+        pairs.draw(i)
+    assert skipped == pairs.skipped.total() > 0
+
+
+def test_fork_after_heavy_imports() -> None:
+    """Workers forked from a process that has used gemmi, scipy, torch and threads deliver: under a hard timeout."""
+    code = """
+import os, numpy, scipy.linalg, torch
+import bench_core
+from bench_core.datasets import OriginPairs
+from bench_core.loaders import make_loader
+torch.set_num_threads(2)
+torch.randn(300, 300) @ torch.randn(300, 300)
+scipy.linalg.svd(numpy.random.rand(200, 200))
+from bench_core.commands.data_folder import default_folder, ensure_prepared
+ensure_prepared(default_folder())
+image = bench_core.ImageSpec(bench_core.Grid(9, 1.0), [["*"]])
+pairs = OriginPairs(bench_core.open_origins(default_folder()), image, size=32)
+print(sum(len(x) for x, y in make_loader(pairs, 4, 2, "fork", timeout_s=60)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "32"
