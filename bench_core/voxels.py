@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bench_core.grid import Grid, ImageSpec
-from bench_core.reference.voxels import check_values, fill_naive
+from bench_core.reference.voxels import check_values, fill_filtered
 from bench_core.voxel_inputs import (
     AtomArrays,
     FloatArray,
@@ -65,7 +65,7 @@ def voxelize_atoms(
     """
     target = image_array((n_channels, *(grid.length_voxels,) * 3), dtype, out)
     spheres = checked_spheres(coords_A, radii_A, channel_masks, grid, n_channels, occupancies, fill, aggregate)
-    fill_naive(spheres, target)
+    fill_filtered(spheres, target)
     return target
 
 
@@ -93,7 +93,7 @@ def voxelize_view(
             channel or radius; any coordinate that is not finite. Names atoms by their index in `atoms`.
     """
     target = image_array(image.shape, dtype, out)
-    fill_naive(view_spheres(atoms, image, frame), target)
+    fill_filtered(view_spheres(atoms, image, frame), target)
     return target
 
 
@@ -117,7 +117,7 @@ def voxelize_views(
     for spheres in views:
         check_values(spheres)
     for spheres, view in zip(views, target, strict=True):
-        fill_naive(spheres, view)
+        fill_filtered(spheres, view)
     return target
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from bench_core.errors import VoxelError
 from bench_core.grid import Grid, ImageSpec
-from bench_core.reference.voxels import voxelize_atoms_naive
+from bench_core.reference.voxels import voxelize_atoms_filtered, voxelize_atoms_naive
 from bench_core.voxels import cull_atoms, voxelize_atoms, voxelize_view, voxelize_views
 
 SPHERE = 4 / 3 * math.pi
 
-all_backends = pytest.mark.parametrize("voxelize", [voxelize_atoms, voxelize_atoms_naive])
+all_backends = pytest.mark.parametrize("voxelize", [voxelize_atoms, voxelize_atoms_naive, voxelize_atoms_filtered])
 
 
 def one(center_A, radius_A, grid, voxelize=voxelize_atoms, **rules):

@@ -7,13 +7,13 @@ import pytest
 
 from bench_core.errors import VoxelError
 from bench_core.grid import Grid, ImageSpec
-from bench_core.reference.voxels import voxelize_atoms_naive
+from bench_core.reference.voxels import near_image, voxelize_atoms_filtered, voxelize_atoms_naive
 from bench_core.voxels import voxelize_atoms
 
 SPHERE_A3 = 4 / 3 * math.pi
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-all_backends = pytest.mark.parametrize("voxelize", [voxelize_atoms, voxelize_atoms_naive])
+all_backends = pytest.mark.parametrize("voxelize", [voxelize_atoms, voxelize_atoms_naive, voxelize_atoms_filtered])
 
 
 def assert_image(image, expected):
@@ -107,6 +107,14 @@ def test_other_dtypes_are_errors(voxelize, dtype):
 def test_channels_beyond_the_image_are_errors(voxelize, mask):
     with pytest.raises(VoxelError, match="atom 1: channel mask"):
         voxelize([[0, 0, 0]] * 2, [0.5] * 2, np.array([1, mask]), Grid(1, 1.0), 2)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_early_filter_is_a_box(axis, side):
+    coords_A = np.zeros((2, 3))
+    coords_A[:, axis] = [side * 1.49, side * 1.51]
+    assert near_image(coords_A, np.full(2, 0.5), Grid(2, 1.0)).tolist() == [True, False]
 
 
 @both_dtypes
