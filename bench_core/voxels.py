@@ -1,22 +1,25 @@
 """Atoms to images: the share of each sphere that lies in each voxel, exactly.
 
-Here are the public functions, and the steps from a structure to a view of it; the drawing is in `reference.voxels`.
+The fraction of a sphere inside a voxel has a closed form (csrc/sphere.h), so an image holds no sampling error. Here are
+the checks of the arguments, the steps from a structure to a view of it, and one call into C, which releases the GIL.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from bench_core.grid import Grid, ImageSpec
-from bench_core.reference.voxels import check_values, fill_filtered
+from bench_core._voxelizer import ffi, lib
+from bench_core.grid import FILLS, Grid, ImageSpec
 from bench_core.voxel_inputs import (
     AtomArrays,
     FloatArray,
     Spheres,
+    bad_atom_error,
     check_atom_arrays,
     check_finite_coords,
     check_frame,
@@ -65,7 +68,7 @@ def voxelize_atoms(
     """
     target = image_array((n_channels, *(grid.length_voxels,) * 3), dtype, out)
     spheres = checked_spheres(coords_A, radii_A, channel_masks, grid, n_channels, occupancies, fill, aggregate)
-    fill_filtered(spheres, target)
+    _fill(spheres, target)
     return target
 
 
@@ -93,7 +96,7 @@ def voxelize_view(
             channel or radius; any coordinate that is not finite. Names atoms by their index in `atoms`.
     """
     target = image_array(image.shape, dtype, out)
-    fill_filtered(view_spheres(atoms, image, frame), target)
+    _fill(view_spheres(atoms, image, frame), target)
     return target
 
 
@@ -115,9 +118,9 @@ def voxelize_views(
     views = [view_spheres(atoms, image, frame) for atoms, frame in atoms_and_frames]
     target = image_array((len(views), *image.shape), dtype, out)
     for spheres in views:
-        check_values(spheres)
+        _check_values(spheres)
     for spheres, view in zip(views, target, strict=True):
-        fill_filtered(spheres, view)
+        _fill(spheres, view)
     return target
 
 
@@ -183,5 +186,44 @@ def transform_coords(coords_A: FloatArray, frame: NDArray[np.float64] | None) ->
 
 
 def simd_variant() -> str:
-    """Name of the instruction set that the kernel in use was written for; there is none yet."""
-    return "numpy"
+    """Name of the instruction set that the kernel in use was written for; "scalar" until there are others."""
+    return "scalar"
+
+
+def _fill(spheres: Spheres, out: FloatArray) -> None:
+    """Zero `out`, then draw: the backend. Raises VoxelError before it writes."""
+    grid = spheres.grid
+    bad = lib.voxelizer_fill(
+        *_sphere_arguments(spheres),
+        grid.length_voxels,
+        grid.resolution_A,
+        *grid.center_A,
+        FILLS.index(spheres.fill),
+        ffi.from_buffer("char[]", out, require_writable=True),
+        out.dtype == _FLOAT64,
+    )
+    if bad == lib.VOXELIZER_NO_MEMORY:
+        raise MemoryError(f"no memory for the work arrays of an image {out.shape}")
+    if bad != lib.VOXELIZER_FINE:
+        raise bad_atom_error(spheres, bad)
+
+
+def _check_values(spheres: Spheres) -> None:
+    """The checks of `_fill` alone."""
+    bad = lib.voxelizer_first_bad_atom(*_sphere_arguments(spheres))
+    if bad != lib.VOXELIZER_FINE:
+        raise bad_atom_error(spheres, bad)
+
+
+def _sphere_arguments(spheres: Spheres) -> tuple[int, Any, Any, Any, Any, int, bool]:
+    """The arguments that both C functions begin with."""
+    shares = spheres.occupancies
+    return (
+        len(spheres.radii_A),
+        ffi.from_buffer("double[]", spheres.coords_A),
+        ffi.from_buffer("double[]", spheres.radii_A),
+        ffi.from_buffer("uint32_t[]", spheres.channel_masks),
+        ffi.NULL if shares is None else ffi.from_buffer("double[]", shares),
+        spheres.n_channels,
+        spheres.aggregate == "max",
+    )

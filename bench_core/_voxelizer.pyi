@@ -1,0 +1,44 @@
+"""Types of the C extension that csrc/build_voxelizer.py builds from csrc/voxelizer.cdef.h."""
+
+from typing import Any
+
+class _FFI:
+    NULL: Any
+    def from_buffer(self, cdecl: str, python_buffer: object, require_writable: bool = ...) -> Any: ...
+
+class _Lib:
+    VOXELIZER_FINE: int
+    VOXELIZER_NO_MEMORY: int
+    def voxelizer_first_bad_atom(
+        self,
+        n_atoms: int,
+        coords_A: Any,
+        radii_A: Any,
+        channel_masks: Any,
+        occupancies: Any,
+        n_channels: int,
+        is_max: bool,
+        /,
+    ) -> int: ...
+    def voxelizer_fill(
+        self,
+        n_atoms: int,
+        coords_A: Any,
+        radii_A: Any,
+        channel_masks: Any,
+        occupancies: Any,
+        n_channels: int,
+        is_max: bool,
+        length_voxels: int,
+        resolution_A: float,
+        center_x_A: float,
+        center_y_A: float,
+        center_z_A: float,
+        fill: int,
+        image: Any,
+        is_float64: bool,
+        /,
+    ) -> int: ...
+
+ffi: _FFI
+lib: _Lib
