@@ -1,0 +1,8 @@
+"""The subcommands of `bench`, one file each: `configure(parser)` adds the flags, `run(args)` returns the exit code.
+
+The table is explicit and holds the one-line help, so that `bench --help` imports none of them.
+"""
+
+COMMANDS = {
+    "summary": "show what a benchmark run left: headline figures, throughput, memory per process, history",
+}

@@ -1,0 +1,1 @@
+"""What earlier measurements left: asv results per commit, and the JSON object of a workload's run."""

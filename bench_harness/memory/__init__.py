@@ -1,0 +1,1 @@
+"""Memory instruments: the reader of memray captures, and what DataLoader workers hold for themselves."""

@@ -1,0 +1,1 @@
+"""Text made from records; nothing here looks at processes or measures anything."""

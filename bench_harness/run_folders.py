@@ -1,0 +1,79 @@
+"""Where runs are kept: profiles/<target>/<utc>-<commit12|nogit>-<machine>/, and the index over them."""
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+from bench_harness.errors import RecordError
+from bench_harness.record import FILE_NAME, Record, utc_now, write_json
+
+INDEX_SCHEMA = 1
+
+
+def safe_name(text: str) -> str:
+    """Return `text` with every run of characters that a file name may dislike replaced by '_'."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip("._-") or "unnamed"
+
+
+def folder_name(started: str, commit: str | None, machine: str | None) -> str:
+    """Return the name of a run's folder, for example 20260131T120000Z-0123456789ab-laptop."""
+    moment = started.replace("-", "").replace(":", "").partition(".")[0]
+    moment = moment if moment.endswith("Z") else f"{moment}Z"
+    return f"{safe_name(moment)}-{commit[:12] if commit else 'nogit'}-{safe_name(machine or platform.node())}"
+
+
+def run_folder(
+    target: str,
+    root: str | os.PathLike[str] = "profiles",
+    *,
+    started: str | None = None,
+    commit: str | None = None,
+    machine: str | None = None,
+) -> Path:
+    """Create and return the folder of a new run of `target`.
+
+    Args:
+        target: what is measured; becomes a folder name.
+        root: the folder of all runs.
+        started: UTC as in a record; default now.
+        commit: full hash; None is spelled nogit.
+        machine: label of the computer; default its host name.
+    """
+    name = folder_name(started or utc_now(), commit, machine)
+    parent = Path(root) / safe_name(target)
+    for attempt in range(1, 1000):
+        # Two runs of one second must not share a folder.
+        folder = parent / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise RecordError(f"{parent / name}: 999 runs of the same second are there already")
+
+
+def update_index(root: str | os.PathLike[str] = "profiles") -> Path:
+    """Rewrite `root`/index.json from the records below it; an unreadable record is listed with its problem."""
+    root = Path(root)
+    runs = [_index_entry(path, root) for path in sorted(root.glob(f"*/*/{FILE_NAME}"))]
+    index = root / "index.json"
+    write_json(index, {"schema": INDEX_SCHEMA, "runs": runs})
+    return index
+
+
+def _index_entry(path: Path, root: Path) -> dict[str, Any]:
+    folder = path.parent.relative_to(root)
+    entry: dict[str, Any] = {"target": folder.parts[0], "folder": folder.as_posix()}
+    try:
+        record = Record.read(path)
+    except RecordError as error:
+        return entry | {"problem": str(error)}
+    git = record.environment.get("git")
+    return entry | {
+        "started": record.started,
+        "command": record.command,
+        "commit": git.get("commit") if isinstance(git, dict) else None,
+        "completed": record.completed,
+    }

@@ -1,0 +1,69 @@
+"""[tool.bench_harness]: defaults, a full table, and one line for everything that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from bench_harness.config import Config, Shown, load_config
+from bench_harness.errors import ConfigError
+
+FULL = """
+[tool.bench_harness]
+profiles = "runs"
+[tool.bench_harness.summary]
+headlines = [{label = "image", benchmark = "image.View.time_view", params = {grid = "21^3", radius = 1}}]
+history = [{label = "image", benchmark = "image.View.time_view", params = ["21^3", 1]}, {label = "b", benchmark = "c"}]
+[tool.bench_harness.summary.landmarks]
+naive = "deb540b2"
+"""
+
+
+def test_full_table_found_from_a_folder_below(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(FULL, encoding="utf-8")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    config = load_config(tmp_path / "a" / "b")
+    assert config.profiles == tmp_path / "runs"
+    assert config.summary.headlines == (Shown("image", "image.View.time_view", {"grid": "21^3", "radius": 1}),)
+    assert [item.params for item in config.summary.history] == [["21^3", 1], None]
+    assert config.summary.landmarks == {"naive": "deb540b2"}
+
+
+@pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1\n", "[project]\nname = 'a'\n"])
+def test_no_table_means_defaults(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    assert load_config(tmp_path).summary == Config().summary
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tool.bench_harness]\nsumary = {}\n", "[tool.bench_harness] has no key 'sumary'; did you mean 'summary'?"),
+        ("[tool.bench_harness]\nxyz = 1\n", "has no key 'xyz'; known: profiles, summary"),
+        ("[tool.bench_harness]\nprofiles = 1\n", "profiles = 1, expected a folder name"),
+        ("[tool]\nbench_harness = 1\n", "is 1, expected a table"),
+        ("[tool.bench_harness]\nsummary = []\n", "expected a table with keys headlines, history, landmarks"),
+        ("[tool.bench_harness.summary]\nheadline = []\n", "did you mean 'headlines'?"),
+        ("[tool.bench_harness.summary]\nheadlines = 3\n", "headlines = 3, expected a list"),
+        ("[tool.bench_harness.summary]\nheadlines = ['a']\n", "headlines[0] is 'a', expected a table"),
+        ("[tool.bench_harness.summary]\nheadlines = [{label = 'a'}]\n", "headlines[0] benchmark = None"),
+        (
+            "[tool.bench_harness.summary]\nhistory = [{label = 'a', benchmark = 'b', parms = 1}]\n",
+            "history[0] has no key 'parms'; did you mean 'params'?",
+        ),
+        (
+            "[tool.bench_harness.summary]\nhistory = [{label = 'a', benchmark = 'b', params = 'x'}]\n",
+            "history[0] params = 'x', expected {name = value} or a list",
+        ),
+        ("[tool.bench_harness.summary.landmarks]\na = 'HEAD'\n", "landmarks.a = 'HEAD', expected 4 to 40 hex digits"),
+        ("[tool.bench_harness.summary]\nlandmarks = ['a']\n", "expected a table of label"),
+        ("[tool.bench_harness\n", "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
