@@ -1,0 +1,47 @@
+"""Memory that DataLoader workers hold for themselves: USS, from the kernel's own accounts.
+
+USS (unique set size) is what ends with a process: its private pages, touched or copied on write. RSS counts every
+mapped page again in every process, shared or not, and so neither shows the cost of a worker nor its growth.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bench_harness.errors import CouldNotMeasureError
+
+
+def uss_bytes(pid: int) -> int:
+    """Return the private bytes of a live process: Private_Clean + Private_Dirty of /proc/PID/smaps_rollup.
+
+    Raises:
+        CouldNotMeasureError: no such process, one of another user, or a system without smaps_rollup (Linux has it).
+    """
+    path = Path(f"/proc/{pid}/smaps_rollup")
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise CouldNotMeasureError(f"USS of process {pid} cannot be read: {path}: {error.strerror or error}") from None
+    private = (line.split() for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+    return sum(int(kilobytes) for _, kilobytes, _ in private) * 1024
+
+
+def loader_worker_uss_bytes(loader: Iterable[Any]) -> list[int]:
+    """Iterate a loader to its last batch, and return the USS of each worker it started, while all are alive.
+
+    `loader` is a torch DataLoader, or anything sized that starts its workers through multiprocessing in iter().
+
+    Raises:
+        CouldNotMeasureError: the loader started no workers, or one ended before the last batch.
+    """
+    before = {process.pid for process in multiprocessing.active_children()}
+    batches = iter(loader)
+    for _ in range(len(loader)):  # type: ignore[arg-type]
+        next(batches)
+    workers = [process for process in multiprocessing.active_children() if process.pid not in before]
+    if not workers:
+        raise CouldNotMeasureError("the loader has no live workers after its last batch: is num_workers 0?")
+    return [uss_bytes(process.pid) for process in workers if process.pid is not None]

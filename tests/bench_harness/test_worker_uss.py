@@ -1,0 +1,72 @@
+"""USS of workers: the kernel's figure, for pages that are known to be private or shared."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from bench_harness.errors import CouldNotMeasureError
+from bench_harness.memory.worker_uss import loader_worker_uss_bytes, uss_bytes
+
+pytestmark = pytest.mark.timeout(120)
+
+MIB = 2**20
+
+
+def test_private_pages_count_in_this_process() -> None:
+    before = uss_bytes(os.getpid())
+    held = np.ones(64 * MIB, np.uint8)
+    assert uss_bytes(os.getpid()) - before == pytest.approx(64 * MIB, rel=0.05)
+    assert held[-1] == 1
+
+
+class Held(Dataset):
+    """Holds an array from before the fork; workers read it, or write to it."""
+
+    def __init__(self, write: bool) -> None:
+        self.array = np.ones(32 * MIB, np.uint8)
+        self.write = write
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        if self.write:
+            self.array += 1
+        return torch.tensor(float(self.array.sum()))
+
+
+def mean_uss(write: bool) -> float:
+    loader: DataLoader[Any] = DataLoader(Held(write), 1, num_workers=2, multiprocessing_context="fork", timeout=60)
+    return float(np.mean(loader_worker_uss_bytes(loader)))
+
+
+def test_inherited_pages_count_once_they_are_copied() -> None:
+    read_only, written = mean_uss(write=False), mean_uss(write=True)
+    assert read_only < 24 * MIB
+    assert written - read_only == pytest.approx(32 * MIB, rel=0.1)
+
+
+def test_all_workers_are_measured_and_end() -> None:
+    loader: DataLoader[Any] = DataLoader(Held(False), 2, num_workers=2, multiprocessing_context="fork", timeout=60)
+    assert len(loader_worker_uss_bytes(loader)) == 2
+    assert not multiprocessing.active_children()
+
+
+def test_no_workers_is_an_error_and_not_zero() -> None:
+    with pytest.raises(CouldNotMeasureError, match="num_workers"):
+        loader_worker_uss_bytes(DataLoader(Held(False), 2, num_workers=0))
+
+
+def test_a_process_that_is_gone() -> None:
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+    with pytest.raises(CouldNotMeasureError, match=f"process {child.pid}"):
+        uss_bytes(child.pid or 0)
