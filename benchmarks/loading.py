@@ -1,0 +1,55 @@
+"""How long does an example take through a DataLoader, with 0, 1 and 2 forked workers?
+
+Seconds per example, so that lower is better, as asv's step detection takes it. CPU seconds count the main process and
+its workers: they hold still on a busy machine, where wall seconds do not.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+
+from .base import subject, versioned
+from .examples import make_pairs, prepared_folder
+
+BATCH_SIZE = 16
+N_BATCHES = 40
+
+
+def cpu_s() -> float:
+    """CPU seconds, user and system, of this process and of its children that have ended."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+class Loader:
+    version = versioned(1)
+    params = ([0, 1, 2],)
+    param_names = ("workers",)
+    timeout = 300
+
+    def setup_cache(self) -> str:
+        return prepared_folder()
+
+    def setup(self, folder: str, workers: int) -> None:
+        make_loader, self.iterate = subject("bench_core.loaders", "make_loader", "iterate")
+        subject("bench_core.loaders", "limit_threads")(1)
+        pairs = make_pairs(folder, size=BATCH_SIZE * N_BATCHES)
+        self.loader = make_loader(pairs, BATCH_SIZE, workers, "fork")
+
+    def epoch(self) -> int:
+        """Run one epoch; the workers have ended, and been counted, when it returns."""
+        return sum(len(x) for x, _ in self.iterate(self.loader))
+
+    def track_wall_s_per_example(self, folder: str, workers: int) -> float:
+        start = time.perf_counter()
+        n = self.epoch()
+        return (time.perf_counter() - start) / n
+
+    def track_cpu_s_per_example(self, folder: str, workers: int) -> float:
+        start = cpu_s()
+        n = self.epoch()
+        return (cpu_s() - start) / n
+
+    track_wall_s_per_example.unit = "s"  # type: ignore[attr-defined]
+    track_cpu_s_per_example.unit = "s"  # type: ignore[attr-defined]

@@ -1,0 +1,74 @@
+"""How long does an image take?
+
+The atoms are made here, by NumPy alone, so that every commit is given the same: a ball of 3000 atoms at protein
+density around the image, most of them outside it, as a structure has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .base import subject, versioned
+
+GRIDS = {"21^3 x 0.75 A": (21, 0.75), "24^3 x 1.0 A": (24, 1.0), "33^3 x 0.5 A": (33, 0.5)}
+RADII = {"h/2": None, "1.7 A": 1.7}
+N_CHANNELS = 4
+ATOMS_PER_A3 = 0.0575
+"""Atoms in a cubic angstrom of protein."""
+
+
+def ball_of_atoms(n_atoms: int = 3000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return coords_A (n, 3) float64 and one channel bit per atom, (n,) uint32."""
+    rng = np.random.default_rng(seed)
+    radius_A = (3 * n_atoms / (4 * np.pi * ATOMS_PER_A3)) ** (1 / 3)
+    directions = rng.normal(size=(n_atoms, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    coords_A = directions * radius_A * rng.random((n_atoms, 1)) ** (1 / 3)
+    return coords_A, np.left_shift(1, rng.integers(0, N_CHANNELS, n_atoms)).astype(np.uint32)
+
+
+def arguments_of(grid: str, radius: str) -> tuple[Any, ...]:
+    """Arguments of voxelize_atoms for one combination of parameters."""
+    make_grid = subject("bench_core.grid", "Grid")
+    length_voxels, resolution_A = GRIDS[grid]
+    coords_A, masks = ball_of_atoms()
+    radii_A = np.full(len(coords_A), RADII[radius] or resolution_A / 2)
+    return coords_A, radii_A, masks, make_grid(length_voxels, resolution_A), N_CHANNELS
+
+
+class Image:
+    """The public function, as it was at each commit: the history of the project."""
+
+    version = versioned(1)
+    params = (list(GRIDS), list(RADII))
+    param_names = ("grid", "radius")
+    timeout = 300
+
+    def setup(self, grid: str, radius: str) -> None:
+        self.voxelize = subject("bench_core.voxels", "voxelize_atoms")
+        self.arguments = arguments_of(grid, radius)
+
+    def time_image(self, grid: str, radius: str) -> None:
+        self.voxelize(*self.arguments)
+
+
+class Implementation:
+    """The implementations side by side, as they are in one commit; h/2 only, the slow ones take seconds."""
+
+    version = versioned(1)
+    params = (list(GRIDS), ["naive", "filtered", "c"])
+    param_names = ("grid", "implementation")
+    timeout = 300
+
+    def setup(self, grid: str, implementation: str) -> None:
+        if implementation == "c":
+            subject("bench_core._voxelizer", "lib")
+            self.voxelize = subject("bench_core.voxels", "voxelize_atoms")
+        else:
+            self.voxelize = subject("bench_core.reference.voxels", f"voxelize_atoms_{implementation}")
+        self.arguments = arguments_of(grid, "h/2")
+
+    def time_image(self, grid: str, implementation: str) -> None:
+        self.voxelize(*self.arguments)
