@@ -13,7 +13,9 @@ from .base import subject, versioned
 from .examples import make_pairs, prepared_folder
 
 BATCH_SIZE = 16
-N_BATCHES = 40
+MAX_BATCHES = 40
+EPOCH_S = 10.0
+"""How long an epoch may take one process: commits that are a thousand times slower get fewer batches."""
 
 
 def cpu_s() -> float:
@@ -34,7 +36,11 @@ class Loader:
     def setup(self, folder: str, workers: int) -> None:
         make_loader, self.iterate = subject("bench_core.loaders", "make_loader", "iterate")
         subject("bench_core.loaders", "limit_threads")(1)
-        pairs = make_pairs(folder, size=BATCH_SIZE * N_BATCHES)
+        pairs = make_pairs(folder, size=BATCH_SIZE * MAX_BATCHES)
+        start = time.perf_counter()
+        pairs[0]
+        affordable = EPOCH_S / (time.perf_counter() - start) / BATCH_SIZE
+        pairs.size = BATCH_SIZE * max(2, min(MAX_BATCHES, int(affordable)))
         self.loader = make_loader(pairs, BATCH_SIZE, workers, "fork")
 
     def epoch(self) -> int:

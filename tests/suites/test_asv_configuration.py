@@ -70,10 +70,13 @@ def fixture_repository(tmp_path: Path, repository: Path) -> tuple[Path, list[str
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_the_instrument_stays_while_the_subject_changes(fixture_repository: tuple[Path, list[str]]) -> None:
+def test_the_instrument_stays_while_the_subject_changes(
+    fixture_repository: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, commits = fixture_repository
     (folder / "bench_harness" / "__init__.py").write_text("VALUE = 9\n")  # an edit that is not even committed
     asv = [sys.executable, "-m", "asv"]
+    monkeypatch.setenv("HOME", str(folder))  # asv keeps the machines it knows there
     subprocess.run([*asv, "machine", "--yes", "--machine", "m"], cwd=folder, check=True, capture_output=True)
     done = subprocess.run(
         [*asv, "run", "--quick", "--show-stderr", "--machine", "m", "ALL"],
