@@ -33,8 +33,10 @@ endif
 
 HASH := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo nogit)
 MACHINE := $(shell uname -n | tr -c 'A-Za-z0-9._\n-' '-')
+# asv and bench_harness file results under this name; asv alone would take the only one it knows, whatever it is.
+export BENCH_MACHINE ?= $(MACHINE)
 ifndef RUN
-RUN := profiles/bench/$(shell date -u +%Y%m%dT%H%M%SZ)-$(HASH)-$(MACHINE)
+RUN := profiles/bench/$(shell date -u +%Y%m%dT%H%M%SZ)-$(HASH)-$(BENCH_MACHINE)
 endif
 # The store that `make bench` measures: prepared beside the environment, not in the user's cache.
 export BENCH_CORE_DATA ?= $(CURDIR)/$(VENV)/data
@@ -89,9 +91,9 @@ bench: venv
 	$(PY) -m bench_core load --workers 0 --batches 100 --json > $(RUN)/load-0-workers.json
 	$(PY) -m bench_core load --workers 2 --batches 400 --json > $(RUN)/load-2-workers.json
 	$(PY) -m memray run --quiet --follow-fork --force -o $(RUN)/memray/load.bin -m bench_core load --workers 2 --batches 20
-	$(BIN)/asv machine --yes > $(RUN)/asv.log
+	$(BIN)/asv machine --yes --machine $(BENCH_MACHINE) > $(RUN)/asv.log
 	@echo "asv: every benchmark of this commit, a few minutes; $(RUN)/asv.log grows meanwhile"
-	$(BIN)/asv run $(LOOK) --environment existing:$(CURDIR)/$(PY) --set-commit-hash $$(git rev-parse HEAD) $(BENCH_OPTIONS) \
+	$(BIN)/asv run $(LOOK) --machine $(BENCH_MACHINE) --environment existing:$(CURDIR)/$(PY) --set-commit-hash $$(git rev-parse HEAD) $(BENCH_OPTIONS) \
 	    >> $(RUN)/asv.log || echo "asv: some benchmarks failed, see $(RUN)/asv.log"
 	$(BIN)/bench summary $(RUN)
 
@@ -105,8 +107,8 @@ asv: venv
 	@if [ "$$(git rev-parse --is-shallow-repository)" = true ]; then \
 	    echo "asv: this is a shallow clone, older commits are not in it: run \`git fetch --unshallow\` first" >&2; exit 2; fi
 	@n=$$($(COMMITS)) || exit 2; echo "asv: $$n commits in $(RANGE): expect about $$((2 + 4 * n)) minutes"
-	$(BIN)/asv machine --yes
-	$(BIN)/asv run $(ASV_OPTIONS) "$(ASV_RANGE)"
+	$(BIN)/asv machine --yes --machine $(BENCH_MACHINE)
+	$(BIN)/asv run $(ASV_OPTIONS) --machine $(BENCH_MACHINE) "$(ASV_RANGE)"
 
 clean:
 	rm -rf $(VENV) .asv build dist *.egg-info bench_harness/*.egg-info bench_harness/build
