@@ -35,13 +35,21 @@ def loader_worker_uss_bytes(loader: Iterable[Any]) -> list[int]:
     `loader` is a torch DataLoader, or anything sized that starts its workers through multiprocessing in iter().
 
     Raises:
-        CouldNotMeasureError: the loader started no workers, or one ended before the last batch.
+        CouldNotMeasureError: the loader started no workers, or one of them ended before the last batch was delivered.
     """
     before = {process.pid for process in multiprocessing.active_children()}
     batches = iter(loader)
-    for _ in range(len(loader)):  # type: ignore[arg-type]
-        next(batches)
     workers = [process for process in multiprocessing.active_children() if process.pid not in before]
     if not workers:
-        raise CouldNotMeasureError("the loader has no live workers after its last batch: is num_workers 0?")
+        raise CouldNotMeasureError("the loader started no worker processes: is num_workers 0?")
+    try:
+        for _ in range(len(loader)):  # type: ignore[arg-type]
+            next(batches)
+    except (RuntimeError, OSError, EOFError) as error:
+        if all(process.is_alive() for process in workers):
+            raise
+        raise CouldNotMeasureError(f"a worker of the loader died: {error}") from error
+    dead = [str(process.pid) for process in workers if not process.is_alive()]
+    if dead:
+        raise CouldNotMeasureError(f"{len(dead)} of {len(workers)} workers ended too early: pid {', '.join(dead)}")
     return [uss_bytes(process.pid) for process in workers if process.pid is not None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,32 @@ def test_all_workers_are_measured_and_end() -> None:
 def test_no_workers_is_an_error_and_not_zero() -> None:
     with pytest.raises(CouldNotMeasureError, match="num_workers"):
         loader_worker_uss_bytes(DataLoader(Held(False), 2, num_workers=0))
+
+
+class Leaves(Dataset):
+    """The worker that comes to index 6 leaves: at once, or after it has handed over its last batch."""
+
+    def __init__(self, at_once: bool) -> None:
+        self.at_once = at_once
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        if i == 6:
+            if self.at_once:
+                os._exit(3)
+            threading.Timer(0.3, os._exit, [3]).start()
+        if i == 7:
+            time.sleep(1.5)
+        return torch.tensor(float(i))
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_worker_that_ends_early_is_an_error_and_not_left_out(at_once: bool) -> None:
+    loader: DataLoader[Any] = DataLoader(Leaves(at_once), 1, num_workers=2, multiprocessing_context="fork", timeout=60)
+    with pytest.raises(CouldNotMeasureError, match=r"died|ended too early"):
+        loader_worker_uss_bytes(loader)
 
 
 def test_a_process_that_is_gone() -> None:
