@@ -65,7 +65,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.run_folder}: no such folder; give a run folder below {config.profiles.name}/")
     folder = args.run_folder or newest_run(config.profiles)
     conditions, plugin_warnings = environment.collect()
-    found = gather(args, config, folder, conditions["machine"])
+    if folder is not None and (folder / FILE_NAME).exists() and not _foreign(folder):
+        # What lies here was measured when it was first summed up, not now: at that commit, on that machine.
+        earlier = Record.read(folder)
+        conditions, started, plugin_warnings = earlier.environment, earlier.started, []
+    found = gather(args, config, folder, conditions)
     found.warnings += plugin_warnings
     if found.is_empty():
         raise NothingMeasuredError(_nothing_found(folder, config, found.warnings))
@@ -110,17 +114,17 @@ def summary_folder(profiles: Path, conditions: dict[str, Any]) -> Path:
     return same[-1] if same else run_folder("summary", profiles, commit=commit, machine=machine)
 
 
-def gather(args: argparse.Namespace, config: Config, folder: Path | None, machine: str) -> Gathered:
-    """Read everything there is to read."""
+def gather(args: argparse.Namespace, config: Config, folder: Path | None, conditions: dict[str, Any]) -> Gathered:
+    """Read everything there is to read; of asv's results, those of the conditions' commit and machine."""
     found = Gathered()
-    _gather_asv(found, args, config, machine)
+    _gather_asv(found, args, config, conditions)
     if folder is not None:
         _gather_load(found, folder)
         _gather_memory(found, folder)
     return found
 
 
-def _gather_asv(found: Gathered, args: argparse.Namespace, config: Config, here: str) -> None:
+def _gather_asv(found: Gathered, args: argparse.Namespace, config: Config, conditions: dict[str, Any]) -> None:
     path = args.asv_config or Path(ASV_CONFIG)
     if args.asv_config is None and not path.is_file():
         if args.commit or args.machine:
@@ -134,7 +138,8 @@ def _gather_asv(found: Gathered, args: argparse.Namespace, config: Config, here:
         return
     found.complete &= not results.warnings
     found.warnings += results.warnings
-    _select(found, results, args, config, here, environment.git_output(path.parent, "rev-parse", "HEAD"))
+    commit = (conditions.get("git") or {}).get("commit") or environment.git_output(path.parent, "rev-parse", "HEAD")
+    _select(found, results, args, config, conditions.get("machine") or environment.machine_label(), commit)
 
 
 def _select(

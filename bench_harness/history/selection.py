@@ -84,7 +84,9 @@ def history_rows(
     _add_ratios(rows)
     machines = sorted({row["machine"] for row in rows if row["machine"]})
     if len(machines) > 1:
-        warnings.append(f"the history mixes machines ({', '.join(machines)}): ratios between them are not of the code")
+        warnings.append(
+            f"the history holds several machines ({', '.join(machines)}): each ratio is to the first row of its machine"
+        )
     return rows
 
 
@@ -111,11 +113,15 @@ def _first_value(results: AsvResults, commit: Commit, item: Shown) -> Measuremen
 
 
 def _add_ratios(rows: list[dict[str, Any]]) -> None:
-    for column in zip(*(row["values"] for row in rows), strict=True):
-        first = next((value["value"] for value in column if value["value"]), None)
-        for value in column:
-            known = first is not None and value["value"] is not None
-            value["ratio"] = value["value"] / first if known else None
+    """Add to each value its ratio to the first one of its column on the same machine: others are not of the code."""
+    for column in range(len(rows[0]["values"]) if rows else 0):
+        first: dict[str, float] = {}
+        for row in rows:
+            value = row["values"][column]
+            if value["value"]:
+                first.setdefault(row["machine"], value["value"])
+            known = value["value"] is not None and row["machine"] in first
+            value["ratio"] = value["value"] / first[row["machine"]] if known else None
 
 
 def missing_warnings(results: AsvResults, commit: Commit, shown: Iterable[Shown]) -> list[str]:

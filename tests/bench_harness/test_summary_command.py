@@ -200,3 +200,12 @@ def test_a_terminal_gets_colour_unless_told_otherwise(project: Path) -> None:
     terminal.pop("NO_COLOR", None)
     shown = subprocess.run(command, capture_output=True, text=True, cwd=project, env=terminal, check=True).stdout
     assert "\x1b[" in shown
+
+
+def test_a_second_summary_keeps_the_conditions_of_the_first(project: Path) -> None:
+    """The figures in the folder were measured then and there, whatever commit and machine it is now."""
+    first = record_of(summary(project, "--json"))
+    second = record_of(summary(project, "--json", BENCH_MACHINE="another-box"))
+    assert second["environment"] == first["environment"]
+    assert second["started"] == first["started"]
+    assert second["environment"]["machine"] == "bench-box"
