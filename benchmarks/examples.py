@@ -1,27 +1,18 @@
 """Where does the time of one example go? Two views of 21^3 voxels of 0.75 Å in 4 channels, from the 14 structures.
 
 Each step is timed on its own, by the very functions that `OriginPairs.__getitem__` calls, over the same 64 examples in
-turn; `time_example` is the whole. Parsing is not part of an example any more: it is what one example cost when each
-read its structure anew.
+turn, one call a sample; `time_example` is the whole. Parsing is not part of an example any more: it is what one
+example cost when each read its structure anew.
 """
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import Any
 
-from .base import subject, versioned
+from .base import PreparedSuite, needed, once, subject
 
 N_EXAMPLES = 64
-
-
-def prepared_folder() -> str:
-    """Prepare the embedded structures in asv's own working folder; return the folder."""
-    prepare = subject("bench_core.commands.data_folder", "prepare_with_progress")
-    folder = Path("prepared").resolve()
-    prepare(None, folder)
-    return str(folder)
 
 
 def make_pairs(folder: str, size: int = N_EXAMPLES) -> Any:
@@ -30,24 +21,16 @@ def make_pairs(folder: str, size: int = N_EXAMPLES) -> Any:
     grid, image_spec = subject("bench_core.grid", "Grid", "ImageSpec")
     origin_pairs = subject("bench_core.datasets", "OriginPairs")
     image = image_spec(grid(21, 0.75), [["C"], ["N"], ["O"], ["*"]])
-    return origin_pairs(open_origins(folder), image, size=size, seed=0)
+    return origin_pairs(open_origins(needed(folder)), image, size=size, seed=0)
 
 
-class Example:
+class Example(PreparedSuite):
     """The whole example at each commit, and its steps."""
 
-    version = versioned(1)
-    timeout = 300
-
-    def setup_cache(self) -> str:
-        return prepared_folder()
-
+    @once
     def setup(self, folder: str) -> None:
         self.pairs = make_pairs(folder)
-        self.image = self.pairs.image
         self.indices = itertools.cycle(range(N_EXAMPLES))
-        self.voxels = subject("bench_core", "voxels")
-        self.views: Any = None
 
     def time_example(self, folder: str) -> None:
         self.pairs[next(self.indices)]
@@ -56,19 +39,15 @@ class Example:
         self.pairs.draw(next(self.indices))
 
 
-class ExampleSteps:
+class ExampleSteps(PreparedSuite):
     """The steps between drawing the places and having a batch, each over both views of an example."""
 
-    version = versioned(1)
-    timeout = 300
-
-    def setup_cache(self) -> str:
-        return prepared_folder()
-
+    @once
     def setup(self, folder: str) -> None:
         self.cull, self.rotate = subject("bench_core.voxels", "cull_atoms", "transform_coords")
         self.voxelize = subject("bench_core.voxels", "voxelize_atoms")
-        self.collate = subject("bench_core.loaders", "default_collate")
+        self.collate, limit_threads = subject("bench_core.loaders", "default_collate", "limit_threads")
+        limit_threads(1)  # as a worker has
         pairs = make_pairs(folder)
         self.image = pairs.image
         examples = [self.prepared(pairs, i) for i in range(N_EXAMPLES)]
@@ -113,15 +92,10 @@ class ExampleSteps:
         self.collate(self.batch)
 
 
-class Ancestor:
+class Ancestor(PreparedSuite):
     """What an example cost in the first notebook: parse the structure, try every atom, twice."""
 
-    version = versioned(1)
-    timeout = 300
-
-    def setup_cache(self) -> str:
-        return prepared_folder()
-
+    @once
     def setup(self, folder: str) -> None:
         self.read_slow = subject("bench_core.reference.mmcif", "read_atoms_slow")
         self.naive = subject("bench_core.reference.voxels", "voxelize_atoms_naive")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import resource
 import time
 
-from .base import subject, versioned
-from .examples import make_pairs, prepared_folder
+from .base import PreparedSuite, subject
+from .examples import make_pairs
 
 BATCH_SIZE = 16
 MAX_BATCHES = 40
@@ -24,14 +24,9 @@ def cpu_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-class Loader:
-    version = versioned(1)
+class Loader(PreparedSuite):
     params = ([0, 1, 2],)
     param_names = ("workers",)
-    timeout = 300
-
-    def setup_cache(self) -> str:
-        return prepared_folder()
 
     def setup(self, folder: str, workers: int) -> None:
         make_loader, self.iterate = subject("bench_core.loaders", "make_loader", "iterate")
@@ -57,5 +52,5 @@ class Loader:
         n = self.epoch()
         return (cpu_s() - start) / n
 
-    track_wall_s_per_example.unit = "s"  # type: ignore[attr-defined]
-    track_cpu_s_per_example.unit = "s"  # type: ignore[attr-defined]
+    track_wall_s_per_example.unit = "seconds"  # type: ignore[attr-defined]
+    track_cpu_s_per_example.unit = "seconds"  # type: ignore[attr-defined]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from .base import subject, versioned
+from .base import Suite, once, subject
 
 
-class Structure:
-    version = versioned(1)
+class Structure(Suite):
     params = (["5pti", "1bd2", "3kpr"], ["read_atoms", "ancestor"])
     param_names = ("structure", "reader")
-    timeout = 120
 
+    @once
     def setup(self, structure: str, reader: str) -> None:
         self.path = subject("bench_core.structures", "embedded_structure")(structure)
         if reader == "read_atoms":

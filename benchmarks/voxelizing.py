@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import subject, versioned
+from .base import Suite, once, subject
 
 GRIDS = {"21^3 x 0.75 A": (21, 0.75), "24^3 x 1.0 A": (24, 1.0), "33^3 x 0.5 A": (33, 0.5)}
 RADII = {"h/2": None, "1.7 A": 1.7}
@@ -38,14 +38,13 @@ def arguments_of(grid: str, radius: str) -> tuple[Any, ...]:
     return coords_A, radii_A, masks, make_grid(length_voxels, resolution_A), N_CHANNELS
 
 
-class Image:
+class Image(Suite):
     """The public function, as it was at each commit: the history of the project."""
 
-    version = versioned(1)
     params = (list(GRIDS), list(RADII))
     param_names = ("grid", "radius")
-    timeout = 300
 
+    @once
     def setup(self, grid: str, radius: str) -> None:
         self.voxelize = subject("bench_core.voxels", "voxelize_atoms")
         self.arguments = arguments_of(grid, radius)
@@ -54,14 +53,13 @@ class Image:
         self.voxelize(*self.arguments)
 
 
-class Implementation:
+class Implementation(Suite):
     """The implementations side by side, as they are in one commit; h/2 only, the slow ones take seconds."""
 
-    version = versioned(1)
     params = (list(GRIDS), ["naive", "filtered", "c"])
     param_names = ("grid", "implementation")
-    timeout = 300
 
+    @once
     def setup(self, grid: str, implementation: str) -> None:
         if implementation == "c":
             subject("bench_core._voxelizer", "lib")
