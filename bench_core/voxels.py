@@ -190,6 +190,11 @@ def simd_variant() -> str:
     return "scalar"
 
 
+def describe() -> dict[str, str]:
+    """What of this package decides how fast it is, for the conditions of a measurement."""
+    return {"simd": simd_variant()}
+
+
 def _fill(spheres: Spheres, out: FloatArray) -> None:
     """Zero `out`, then draw: the backend. Raises VoxelError before it writes."""
     grid = spheres.grid
