@@ -7,6 +7,7 @@ same whichever worker makes it, under every start method.
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -70,7 +71,8 @@ class OriginPairs(Dataset[tuple[torch.Tensor, Any]]):
             max_structures: structures drawn per example before giving up.
 
         Raises:
-            VoxelError: unknown mode, or a size, seed or number of tries that is no positive integer.
+            VoxelError: unknown mode, a grid that is not centred at 0, a distance that is not finite and positive, or
+                a size, seed or number of tries that is no positive integer.
         """
         if mode not in MODES:
             raise VoxelError(f"mode {mode!r} is unknown: choose one of {', '.join(MODES)}")
@@ -79,8 +81,10 @@ class OriginPairs(Dataset[tuple[torch.Tensor, Any]]):
         self.mode = mode
         self.size = len(store) if size is None else _positive("size", size, least=0)
         self.seed = _positive("seed", seed, least=0)
-        self.view_padding_A = view_padding_A
-        self.distance_slack_A = distance_slack_A
+        if any(image.grid.center_A):
+            raise VoxelError(f"views are centred by their frames: give a grid centred at 0, not {image.grid.center_A}")
+        self.view_padding_A = _distance("view_padding_A", view_padding_A)
+        self.distance_slack_A = _distance("distance_slack_A", distance_slack_A)
         self.max_tries = _positive("max_tries", max_tries)
         self.max_structures = _positive("max_structures", max_structures)
         self.skipped: Counter[str] = Counter()
@@ -100,9 +104,9 @@ class OriginPairs(Dataset[tuple[torch.Tensor, Any]]):
 
     def draw(self, index: int) -> Pair:
         """Choose the structure, the two views and the target of an example."""
-        if not 0 <= index < self.size:
+        if not 0 <= operator.index(index) < self.size:
             raise IndexError(f"no example {index}: indices run from 0 to {self.size - 1}")
-        rng = np.random.default_rng((self.seed, int(index)))
+        rng = np.random.default_rng((self.seed, operator.index(index)))
         draw_in = self._draw_direction if self.mode == "direction" else self._draw_frame
         for _ in range(self.max_structures):
             tag = self.store.sample(rng).tag
@@ -199,3 +203,9 @@ def _positive(name: str, value: int, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise VoxelError(f"{name} must be an integer of at least {least}, not {value!r}")
     return int(value)
+
+
+def _distance(name: str, value_A: float) -> float:
+    if isinstance(value_A, (int, float, np.number)) and 0 <= value_A < math.inf:
+        return float(value_A)
+    raise VoxelError(f"{name} must be a finite number of at least 0, not {value_A!r}")

@@ -19,6 +19,9 @@ from bench_core.errors import VoxelError
 
 FILLS: tuple[str, ...] = ("fraction_atom", "overlap_A3", "fraction_voxel")
 AGGREGATES: tuple[str, ...] = ("sum", "max")
+MAX_LENGTH_VOXELS = 65_536
+"""Beyond what fits into memory, and small enough that its cube counts in 64 bits."""
+
 MAX_CHANNELS = 32
 """One bit of a uint32 mask per channel."""
 
@@ -215,15 +218,15 @@ def _checked_length_voxels(value: object) -> int:
         length = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         length = -1
-    if length < 1:
-        raise VoxelError(f"length_voxels must be an integer of at least 1, not {value!r}")
+    if not 1 <= length <= MAX_LENGTH_VOXELS:
+        raise VoxelError(f"length_voxels must be an integer from 1 to {MAX_LENGTH_VOXELS}, not {value!r:.40}")
     return length
 
 
 def _positive(name: str, value: object) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, str) or not (0.0 < number < math.inf):
         raise VoxelError(f"{name} must be a positive finite number of angstroms, not {value!r}")
@@ -278,7 +281,10 @@ def _checked_radius_rule(rule: RadiusRule) -> float | tuple[tuple[str, float], .
     if rule is None:
         return None
     if isinstance(rule, (Mapping, tuple)):
-        pairs = dict(rule).items()
+        try:
+            pairs = dict(rule).items()
+        except (TypeError, ValueError):
+            raise VoxelError(f"radius_A must be None, a number or {{symbol: radius}}, not {rule!r}") from None
         return tuple(sorted((_checked_symbol("radius_A", s), _positive(f"radius_A[{s!r}]", r)) for s, r in pairs))
     return _positive("radius_A", rule)
 

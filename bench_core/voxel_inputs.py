@@ -123,6 +123,13 @@ def checked_spheres(
     return Spheres(coords, radii, masks, shares, grid, n_channels, fill, aggregate)
 
 
+def check_no_overlap(spheres: Spheres, out: FloatArray) -> None:
+    """Raise VoxelError where `out` shares memory with an input: it is zeroed before the inputs are read."""
+    for name, array in zip(("coords_A", "radii_A", "channel_masks", "occupancies"), spheres[:4], strict=True):
+        if isinstance(array, np.ndarray) and np.may_share_memory(array, out):
+            raise VoxelError(f"out shares memory with {name}: give an array of its own")
+
+
 def image_array(shape: tuple[int, ...], dtype: DTypeLike, out: FloatArray | None) -> FloatArray:
     """Return `out` if it can be drawn into, or a new array with undefined content.
 
@@ -131,7 +138,11 @@ def image_array(shape: tuple[int, ...], dtype: DTypeLike, out: FloatArray | None
             shape or dtype, read-only, unaligned or not C-contiguous.
     """
     n_channels = shape[-4]
-    if not isinstance(n_channels, (int, np.integer)) or not 1 <= n_channels <= MAX_CHANNELS:
+    if (
+        isinstance(n_channels, bool)
+        or not isinstance(n_channels, (int, np.integer))
+        or not 1 <= n_channels <= MAX_CHANNELS
+    ):
         raise VoxelError(f"n_channels must be an integer from 1 to {MAX_CHANNELS}, not {n_channels!r}")
     try:
         kind = np.dtype(dtype)
@@ -140,11 +151,19 @@ def image_array(shape: tuple[int, ...], dtype: DTypeLike, out: FloatArray | None
     if kind not in _IMAGE_DTYPES:
         raise VoxelError(f"dtype must be float32 or float64, not {kind}")
     if out is None:
-        return np.empty(shape, kind)
+        return _new_image(shape, kind)
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != kind or not out.flags.carray:
         given = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise VoxelError(f"out must be a writable C-contiguous {kind} array of shape {shape}, not {given}; see dtype=")
     return out
+
+
+def _new_image(shape: tuple[int, ...], kind: np.dtype[Any]) -> FloatArray:
+    try:
+        image: FloatArray = np.empty(shape, kind)
+    except ValueError as error:  # more bytes than addresses
+        raise VoxelError(f"an image of shape {shape} cannot exist ({error}): use a smaller grid") from None
+    return image
 
 
 def bad_atom_error(spheres: Spheres, index: int) -> VoxelError:
@@ -174,7 +193,10 @@ def check_finite_coords(coords_A: FloatArray) -> None:
 
 def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """Real numbers as an aligned C-contiguous float64 array."""
-    given = np.asarray(values)
+    try:
+        given = np.asarray(values)
+    except ValueError as error:
+        raise VoxelError(f"{name} is no array: {error}") from None
     if given.dtype.kind not in "fiub":
         raise VoxelError(f"{name} must hold real numbers, not {given.dtype}")
     array = np.asarray(given, dtype=np.float64, order="C")

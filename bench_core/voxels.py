@@ -23,6 +23,7 @@ from bench_core.voxel_inputs import (
     check_atom_arrays,
     check_finite_coords,
     check_frame,
+    check_no_overlap,
     checked_spheres,
     image_array,
 )
@@ -68,6 +69,8 @@ def voxelize_atoms(
     """
     target = image_array((n_channels, *(grid.length_voxels,) * 3), dtype, out)
     spheres = checked_spheres(coords_A, radii_A, channel_masks, grid, n_channels, occupancies, fill, aggregate)
+    if out is not None:
+        check_no_overlap(spheres, out)
     _fill(spheres, target)
     return target
 

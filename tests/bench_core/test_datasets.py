@@ -92,13 +92,14 @@ def collect(dataset: Dataset, workers: int, start_method: str) -> tuple[torch.Te
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("mode", ["direction", "frame"])
 @pytest.mark.parametrize("start_method", START_METHODS)
 def test_same_examples_for_all_workers_and_start_methods(
-    origins: OriginStore, small_image: ImageSpec, start_method: str
+    origins: OriginStore, small_image: ImageSpec, start_method: str, mode: str
 ) -> None:
-    pairs = OriginPairs(origins, small_image, size=16, seed=5)
+    pairs = OriginPairs(origins, small_image, mode=mode, size=16, seed=5)
     expected_x, expected_y = collect(pairs, 0, start_method)
-    assert expected_y.dtype == torch.int64
+    assert expected_y.dtype == (torch.int64 if mode == "direction" else torch.float32)
     for workers in (1, 2):
         x, y = collect(pairs, workers, start_method)
         assert torch.equal(x, expected_x)
@@ -117,11 +118,25 @@ def test_numpy_indices(origins: OriginStore, small_image: ImageSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"mode": "rotation"}, {"size": -1}, {"size": 1.5}, {"seed": -1}, {"max_tries": 0}, {"seed": True}]
+    "options",
+    [
+        *({"mode": "rotation"}, {"size": -1}, {"size": 1.5}, {"seed": -1}, {"max_tries": 0}, {"seed": True}),
+        *({"view_padding_A": float("nan")}, {"view_padding_A": -1.0}, {"distance_slack_A": "x"}),
+    ],
 )
 def test_bad_options(origins: OriginStore, small_image: ImageSpec, options: dict) -> None:
     with pytest.raises(VoxelError, match=str(next(iter(options)))):
         OriginPairs(origins, small_image, **options)
+
+
+def test_grids_off_the_centre_are_refused(origins: OriginStore) -> None:
+    with pytest.raises(VoxelError, match="centred at 0"):
+        OriginPairs(origins, ImageSpec(Grid(9, 1.0, (40.0, 0.0, 0.0)), [["*"]]))
+
+
+def test_indices_are_integers(origins: OriginStore, small_image: ImageSpec) -> None:
+    with pytest.raises(TypeError):
+        OriginPairs(origins, small_image, size=5)[1.9]  # type: ignore[index]
 
 
 def blob(rng: np.random.Generator, n_atoms: int, radius_A: float) -> Atoms:
