@@ -9,14 +9,17 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 from collections.abc import Generator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from bench_core.errors import LoaderError
+from bench_core.errors import BenchCoreError, LoaderError
 from bench_core.worker_deaths import deaths_named
 
 START_METHODS = ("fork", "forkserver", "spawn")
@@ -59,10 +62,11 @@ def collate_timed(examples: list[tuple[Any, Cost]]) -> tuple[Any, Cost]:
 def start_worker(worker_id: int) -> None:
     """Prepare a worker process: an interrupt is the main process's to handle, and its end is no error of ours.
 
-    Ctrl-C at a terminal reaches every process of the group. The main process ends its workers in order; a worker that
-    also took the signal, or was sending a batch just then, would print a traceback for each.
+    Ctrl-C at a terminal reaches every process of the group; the main process ends its workers in order. A worker that
+    is handing over a batch just then finds the connection closed, and the thread that hands over
+    (multiprocessing.resource_sharer) reports that through sys.excepthook.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked from the start
     usual = sys.excepthook
 
     def quiet_when_main_is_gone(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -117,24 +121,98 @@ def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
 
     Raises:
         LoaderError: a worker died or hung; names its number, process id, exit code and the likely cause.
+        BenchCoreError: what the data set raised, in one line wherever it was raised.
     """
     workers: list[Any] = []
     batches: Any = None
+    ended = False
     try:
         with deaths_named(workers):
-            batches = iter(loader)
+            with _interrupts_are_ours():
+                batches = iter(loader)
             workers += getattr(batches, "_workers", [])
-            yield from batches
+            yield from _patiently(batches, loader.timeout)
+            ended = True
+    except BenchCoreError as error:
+        raise type(error)(_last_line(str(error))) from error
     except RuntimeError as error:
         if "timed out" in str(error):
             raise LoaderError(f"no worker delivered a batch in {loader.timeout:g} s: {_HUNG}") from error
         raise
     finally:
         shutdown = getattr(batches, "_shutdown_workers", None)
-        if shutdown is not None:
+        if shutdown is not None and not (ended and loader.persistent_workers):
             shutdown()
 
 
+def _patiently(batches: Any, timeout_s: float) -> Generator[Any, None, None]:
+    """Yield the batches, looking after the workers every few seconds until `timeout_s` has passed without a batch.
+
+    With a timeout, torch looks whether workers live only once that is over: one that was killed before its handler
+    was in place, or that left with exit code 0, would be missed for minutes. Its own check without a timeout has the
+    same interval.
+    """
+    if timeout_s:
+        batches._timeout = min(timeout_s, _LOOK_AFTER_S)
+    last = time.monotonic()
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "timed out" not in str(error) or time.monotonic() - last >= timeout_s:
+                raise
+            continue
+        yield batch
+        last = time.monotonic()
+
+
+@contextmanager
+def _interrupts_are_ours() -> Generator[None, None, None]:
+    """Start processes in this block with SIGINT blocked, from their first instruction on; ours waits meanwhile.
+
+    A worker could ignore the signal only once it runs Python code of ours, after seconds of imports where it was
+    spawned: a Ctrl-C before that would kill it, with a traceback each.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield  # Windows
+        return
+    # Started here, because starting it later would unblock the signal again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _interrupt_deferred():
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _interrupt_deferred() -> Generator[None, None, None]:
+    """Let a Ctrl-C come up after the block: another thread may take the signal that this one has blocked, and what
+    it then interrupts is this one, between starting a worker and telling it what to do."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    taken: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: taken.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if taken:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _last_line(message: str) -> str:
+    """Return the message that an error had in a worker; torch makes the worker's whole traceback of it."""
+    if not message.startswith("Caught "):
+        return message
+    return message.rstrip().splitlines()[-1].partition(": ")[2]
+
+
+_LOOK_AFTER_S = 5.0
 _HUNG = (
     "likely a thread pool started before the fork (polars and multi-threaded BLAS hang so); try --start-method "
     "forkserver"

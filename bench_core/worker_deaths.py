@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any
 
 from bench_core.errors import LoaderError
@@ -23,6 +24,8 @@ CAUSES = {
 _ERRORS = (RuntimeError, OSError, EOFError)
 _BY_SIGNAL = re.compile(r"DataLoader worker \(pid (\d+)\) is killed by signal: ([^.]*)\.")
 _BY_EXIT = re.compile(r"DataLoader worker \(pid (\d+)\) exited unexpectedly with exit code (\d+)")
+_GRACE_S = 0.5
+"""torch reports a death as soon as it sees one; the exit code may take a moment to be collected."""
 
 
 @contextmanager
@@ -36,13 +39,16 @@ def deaths_named(workers: Sequence[Any] = ()) -> Generator[None, None, None]:
 
     Raises:
         LoaderError: names the worker's rank where known, its process id, exit code and the likely cause.
+        KeyboardInterrupt: a worker was interrupted, as by Ctrl-C: so is the whole.
     """
     try:
         yield
     except _ERRORS as error:
-        dead = _among(workers) or _told_by(str(error))
+        dead = _found(error, workers)
+        if any(exit_code == -signal.SIGINT for _, _, exit_code in dead):
+            raise KeyboardInterrupt from error
         if dead:
-            raise LoaderError("; ".join(dead)) from error
+            raise LoaderError("; ".join(described(*one) for one in dead)) from error
         raise
 
 
@@ -52,7 +58,9 @@ def described(who: str, pid: int, exit_code: int) -> str:
 
 
 def _explained(exit_code: int) -> str:
-    if exit_code >= 0:
+    if exit_code == 0:
+        return "0: something in it called exit"
+    if exit_code > 0:
         return f"{exit_code}: its own output above says why"
     try:
         number = signal.Signals(-exit_code)
@@ -61,22 +69,26 @@ def _explained(exit_code: int) -> str:
     return f"{exit_code} ({number.name}): {CAUSES.get(number, 'killed by that signal')}"
 
 
-def _among(workers: Sequence[Any]) -> list[str]:
-    clauses = []
-    for rank, process in enumerate(workers):
-        # torch reports a death as soon as it sees one; the exit code may take a moment to be collected.
-        process.join(timeout=0.5)
-        if process.exitcode:
-            clauses.append(described(f"worker {rank}", process.pid, process.exitcode))
-    return clauses
+def _found(error: BaseException, workers: Sequence[Any]) -> list[tuple[str, int, int]]:
+    """Return (who, pid, exit code) of each dead worker, if it is a death that the error tells of."""
+    message = str(error)
+    if message.startswith("Caught ") or (isinstance(error, RuntimeError) and "DataLoader worker" not in message):
+        return []  # the data set's own error, from a worker that lives; or none of torch's
+    return _among(workers) or _told_by(message)
 
 
-def _told_by(message: str) -> list[str]:
+def _among(workers: Sequence[Any]) -> list[tuple[str, int, int]]:
+    wait([process.sentinel for process in workers], timeout=_GRACE_S)
+    ended = [(rank, process) for rank, process in enumerate(workers) if process.exitcode is not None]
+    return [(f"worker {rank}", process.pid, process.exitcode) for rank, process in ended]
+
+
+def _told_by(message: str) -> list[tuple[str, int, int]]:
     """Read torch's own message."""
     by_exit, by_signal = _BY_EXIT.search(message), _BY_SIGNAL.search(message)
     if by_exit:
-        return [described("worker", int(by_exit[1]), int(by_exit[2]))]
+        return [("worker", int(by_exit[1]), int(by_exit[2]))]
     if by_signal:
         numbers = [n for n in signal.valid_signals() if (signal.strsignal(n) or "").startswith(by_signal[2])]
-        return [described("worker", int(by_signal[1]), -int(min(numbers, default=0)))]
+        return [("worker", int(by_signal[1]), -int(min(numbers, default=0)))]
     return []

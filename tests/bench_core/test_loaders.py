@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from bench_core import ImageSpec, LoaderError, OriginStore
+from bench_core import ImageSpec, LoaderError, MissingOriginError, OriginStore
 from bench_core.datasets import OriginPairs
 from bench_core.loaders import iterate, make_loader
 
@@ -32,13 +33,15 @@ class Doomed(Dataset):
     def __getitem__(self, i: int) -> torch.Tensor:
         if i == 4:
             match self.end:
-                case "exit":
-                    os._exit(7)
+                case "exit 0" | "exit 7":
+                    os._exit(int(self.end[-1]))
                 case "hang":
                     time.sleep(60)
                 case "raise":
                     raise ValueError("row 4 is odd")
-                case name:
+                case "raise ours":
+                    raise MissingOriginError("no origin 4")
+                case "SIGKILL" | "SIGTERM" as name:
                     os.kill(os.getpid(), getattr(signal, name))
         return torch.tensor(float(i))
 
@@ -48,7 +51,8 @@ class Doomed(Dataset):
     [
         ("SIGKILL", r"worker 0 \(pid \d+\) died with exit code -9 \(SIGKILL\).*out-of-memory"),
         ("SIGTERM", r"worker 0 \(pid \d+\) died with exit code -15 \(SIGTERM\)"),
-        ("exit", r"worker 0 \(pid \d+\) died with exit code 7"),
+        ("exit 7", r"worker 0 \(pid \d+\) died with exit code 7"),
+        ("exit 0", r"worker 0 \(pid \d+\) died with exit code 0: something in it called exit"),
     ],
 )
 def test_dead_workers_are_named(end: str, message: str) -> None:
@@ -65,6 +69,31 @@ def test_hung_workers_end_with_a_reason() -> None:
 def test_errors_of_the_data_set_pass_through(workers: int) -> None:
     with pytest.raises(ValueError, match="row 4 is odd"):
         list(iterate(make_loader(Doomed("raise"), 2, workers)))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_our_own_errors_stay_one_line(workers: int) -> None:
+    with pytest.raises(MissingOriginError, match=r"^no origin 4$"):
+        list(iterate(make_loader(Doomed("raise ours"), 2, workers)))
+
+
+def test_persistent_workers_serve_every_epoch() -> None:
+    loader = make_loader(Doomed("none"), 4, 2, persistent_workers=True)
+    assert [len(list(iterate(loader))) for _ in range(3)] == [4, 4, 4]
+    assert len(multiprocessing.active_children()) == 2
+    del loader
+    gc.collect()
+    assert not multiprocessing.active_children()
+
+
+def test_interrupts_are_blocked_in_workers_and_nowhere_else() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    batches = iterate(make_loader(Doomed("none"), 2, 2))
+    next(batches)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid or 0, signal.SIGINT)
+    assert len(list(batches)) == 7
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, set()) == before
 
 
 def test_early_break_ends_the_workers() -> None:
@@ -110,7 +139,7 @@ def test_skipped_structures_are_counted_in_the_worker(
 def test_fork_after_heavy_imports() -> None:
     """Workers forked from a process that has used gemmi, scipy, torch and threads deliver: under a hard timeout."""
     code = """
-import os, numpy, scipy.linalg, torch
+import os, gemmi, numpy, scipy.linalg, torch
 import bench_core
 from bench_core.datasets import OriginPairs
 from bench_core.loaders import make_loader
