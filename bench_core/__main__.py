@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 
 import bench_core
+from bench_core.commands.output import say
 from bench_core.errors import BenchCoreError
 
 COMMANDS = ("prepare", "load")
@@ -26,18 +26,21 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         code: int = importlib.import_module(f".commands.{arguments.command}", __package__).run(arguments)
-        sys.stdout.flush()
+        return code
     except BenchCoreError as error:
-        print(f"bench_core {arguments.command}: error: {error}", file=sys.stderr)
-        return error.exit_code
+        return _failed(arguments.command, str(error), error.exit_code)
     except KeyboardInterrupt:
-        print(f"bench_core {arguments.command}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of stdout went away (`| head`): nothing is left to say, not even at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code
+        return _failed(arguments.command, "", 130)
+    except MemoryError as error:
+        return _failed(arguments.command, f"out of memory: {error}; use a smaller image or batch", 2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(arguments.command, f"{where}{error.strerror or error}", 2)
+
+
+def _failed(command: str, why: str, exit_code: int) -> int:
+    say(f"bench_core {command}: error: {why}" if why else f"bench_core {command}: interrupted")
+    return exit_code
 
 
 if __name__ == "__main__":

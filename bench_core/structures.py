@@ -38,6 +38,8 @@ WATERS = ("HOH", "DOD", "WAT", "H2O")
 """Residue names that count as water."""
 
 _FORMATS = {".cif": "cif", ".mmcif": "cif", ".pdb": "pdb", ".ent": "pdb"}
+SUFFIXES = (*(f"{suffix}.gz" for suffix in _FORMATS), *_FORMATS)
+"""Endings of the files that `read_atoms` reads, in any case."""
 _DAMAGED = "fetch or unpack the file again"
 
 
@@ -140,7 +142,7 @@ def _load(name: str, path: Source) -> bytes:
         raise StructureError(f"{name}: the file is empty; {_DAMAGED}")
     if data[:2] == b"\x1f\x8b":
         return _gunzip(name, data)
-    if name.endswith(".gz"):
+    if name.lower().endswith(".gz"):
         raise StructureError(f"{name}: not gzip, though named .gz; rename it, or {_DAMAGED}")
     return data
 
@@ -158,7 +160,7 @@ def _gunzip(name: str, data: bytes) -> bytes:
 
 
 def _parse(name: str, data: bytes) -> _Columns:
-    suffix = Path(name.removesuffix(".gz")).suffix.lower()
+    suffix = Path(name.lower().removesuffix(".gz")).suffix
     kind = _FORMATS.get(suffix)
     if kind is None:
         raise StructureError(f"{name}: unknown suffix {suffix!r}; use one of {', '.join(_FORMATS)}, or one with .gz")

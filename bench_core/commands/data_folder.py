@@ -6,10 +6,19 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from bench_core.origins.layout import MANIFEST
-from bench_core.origins.prepare import Prepared, StructureFile, find_structures, prepare_store
+from bench_core.commands.output import say
+from bench_core.errors import StoreError
+from bench_core.origins.layout import read_manifest
+from bench_core.origins.prepare import (
+    Prepared,
+    StructureFile,
+    check_folder,
+    find_structures,
+    is_prepared,
+    made_by_these_rules,
+    prepare_store,
+)
 
 VARIABLE = "BENCH_CORE_DATA"
 
@@ -20,7 +29,10 @@ def default_folder() -> Path:
         return Path(os.environ[VARIABLE])
     from platformdirs import user_cache_path
 
-    return user_cache_path("bench_core", appauthor=False) / "embedded"
+    try:
+        return user_cache_path("bench_core", appauthor=False) / "embedded"
+    except RuntimeError as error:  # no HOME
+        raise StoreError(f"no folder for the data ({error}): set ${VARIABLE}, or give --data or --out") from None
 
 
 def prepare_with_progress(structures: Path | None, out: Path) -> Prepared:
@@ -43,10 +55,12 @@ def prepare_with_progress(structures: Path | None, out: Path) -> Prepared:
 
 def ensure_prepared(folder: Path) -> None:
     """Prepare the embedded structures into `folder` where nothing is prepared there, and say so on stderr."""
-    if (folder / MANIFEST).exists():
-        return
-    say(f"nothing prepared in {folder}: preparing the embedded structures there first")
-    say(summary(prepare_with_progress(None, folder)))
+    check_folder(folder)
+    if not is_prepared(folder):
+        say(f"nothing prepared in {folder}: preparing the embedded structures there first")
+        say(summary(prepare_with_progress(None, folder)))
+    elif not made_by_these_rules(read_manifest(folder)):
+        say(f"warning: {folder} was prepared with other parameters or by another version: `prepare` makes it anew")
 
 
 def summary(prepared: Prepared) -> str:
@@ -56,8 +70,3 @@ def summary(prepared: Prepared) -> str:
     if prepared.without_origins:
         line += f" ({len(prepared.without_origins)} skipped, without origins: {', '.join(prepared.without_origins)})"
     return f"{line} in {prepared.path}"
-
-
-def say(*words: Any) -> None:
-    """Print a notice on stderr: stdout belongs to results."""
-    print(*words, file=sys.stderr, flush=True)

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench_core.commands.data_folder import default_folder, ensure_prepared, say
+from bench_core.commands.data_folder import default_folder, ensure_prepared
+from bench_core.commands.output import say, show
 from bench_core.errors import LoaderError
 
 HELP = "iterate a DataLoader of view pairs and report its throughput"
@@ -26,15 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="prepared folder (default: $BENCH_CORE_DATA, else the user's cache)"
     )
-    parser.add_argument("--workers", type=_count, default=2, metavar="W", help="worker processes (default: 2)")
-    parser.add_argument("--batches", type=_positive, default=50, metavar="B", help="batches to load (default: 50)")
-    parser.add_argument(
-        "--batch-size", type=_positive, default=16, metavar="S", help="examples per batch (default: 16)"
-    )
+    parser.add_argument("--workers", type=_workers, default=2, metavar="W", help="worker processes (default: 2)")
+    parser.add_argument("--batches", type=_batches, default=50, metavar="B", help="batches to load (default: 50)")
+    parser.add_argument("--batch-size", type=_batches, default=16, metavar="S", help="examples per batch (default: 16)")
     parser.add_argument(
         "--start-method", choices=["fork", "forkserver", "spawn"], default="fork", help="of the workers (default: fork)"
     )
-    parser.add_argument("--length-voxels", type=_positive, default=21, metavar="L", help="image edge (default: 21)")
+    parser.add_argument("--length-voxels", type=_edge, default=21, metavar="L", help="image edge (default: 21)")
     parser.add_argument("--resolution-A", type=_length, default=0.75, metavar="H", help="voxel edge, Å (default: 0.75)")
     parser.add_argument("--seed", type=_count, default=0, help="seed of the examples (default: 0)")
     parser.add_argument(
@@ -45,35 +44,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     _require_torch()
-    _warn_if_memray_is_blind(arguments.workers)
+    _warn_if_memray_is_blind(arguments.workers, arguments.start_method)
     folder = arguments.data or default_folder()
     ensure_prepared(folder)
     result = _load(arguments, folder)
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        print(
-            f"{result['examples']} examples in {result['wall_s']:.2f} s: {result['examples_per_s']:.1f} examples/s, "
-            f"{result['example_s'] * 1e3:.3f} ms per example in the worker "
-            f"({result['workers']} workers, {result['start_method']}, simd {result['simd']})"
-        )
+    show(json.dumps(result) if arguments.json else _told(result))
     return 0 if result["completed"] else 130
 
 
+def _told(result: dict[str, Any]) -> str:
+    how = f"({result['workers']} workers, {result['start_method'] or 'main process'}, simd {result['simd']})"
+    if not result["examples"]:
+        return f"0 examples in {result['wall_s']:.2f} s {how}"
+    return (
+        f"{result['examples']} examples in {result['wall_s']:.2f} s, the first batch after "
+        f"{result['first_batch_s']:.2f} s: {result['examples_per_s']:.1f} examples/s, "
+        f"{result['example_s'] * 1e3:.3f} ms per example in the worker {how}"
+    )
+
+
 def _load(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Iterate the loader; an interrupt ends it early, and what was measured until then is the result."""
+    """Iterate the loader; an interrupt ends it early, and what was measured until then is the result.
+
+    `examples_per_s` is the rate after the first batch, which waits for the workers to start (`first_batch_s`).
+    """
     from bench_core import voxels
     from bench_core.loaders import iterate, limit_threads
     from bench_core.worker_deaths import deaths_named
 
     limit_threads(1)
     loader = _loader(arguments, folder)
-    examples, skipped, in_worker_s, completed = 0, 0, 0.0, True
+    examples, skipped, in_worker_s, first_batch_s, completed = 0, 0, 0.0, None, True
     start = time.perf_counter()
     batches = iterate(loader)
     try:
         with deaths_named():
             for (x, _), cost in _with_bar(batches, arguments.batches):
+                first_batch_s = first_batch_s or time.perf_counter() - start
                 examples += len(x)
                 skipped += cost.skipped
                 in_worker_s += cost.seconds
@@ -82,12 +89,14 @@ def _load(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         say(f"interrupted after {examples} of {arguments.batches * arguments.batch_size} examples")
     wall_s = time.perf_counter() - start
     batches.close()
+    later = max(0, examples - arguments.batch_size)
     return {
         "examples": examples,
-        "examples_per_s": examples / wall_s,
+        "examples_per_s": later / (wall_s - first_batch_s) if later and first_batch_s else examples / wall_s,
         "example_s": in_worker_s / examples if examples else None,
         "skipped_structures": skipped,
         "wall_s": wall_s,
+        "first_batch_s": first_batch_s,
         "workers": arguments.workers,
         "start_method": arguments.start_method if arguments.workers else None,
         "batch_size": arguments.batch_size,
@@ -95,7 +104,6 @@ def _load(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "store": arguments.store,
         "mode": arguments.mode,
         "grid": {"length_voxels": arguments.length_voxels, "resolution_A": arguments.resolution_A},
-        "data": str(folder),
         "simd": voxels.simd_variant(),
         "completed": completed,
     }
@@ -138,36 +146,47 @@ def _require_torch() -> None:
         raise error
 
 
-def _warn_if_memray_is_blind(workers: int) -> None:
-    """memray follows forked workers only where it is told to; without, the loader looks free of cost."""
+def _warn_if_memray_is_blind(workers: int, start_method: str) -> None:
+    """memray follows workers only where they are forked and it is told to; else the loader looks free of cost."""
     argv = getattr(sys, "orig_argv", [])
     under_memray = "run" in argv and any(Path(a).name == "memray" for a in argv)
     if not (workers and under_memray):
         return
-    if "--follow-fork" not in argv:
+    if start_method != "fork":
+        say(f"warning: memray cannot follow workers of --start-method {start_method}: they stay invisible; use fork")
+    elif "--follow-fork" not in argv:
         say("warning: memray runs without --follow-fork: the workers stay invisible; add --follow-fork")
     if "--aggregate" in argv:
         say("warning: memray --aggregate loses the captures of forked workers; leave it out")
 
 
 def _count(text: str) -> int:
-    return int(_number(text, int, 0))
+    return int(_number(text, int, 0, 2**40))
 
 
-def _positive(text: str) -> int:
-    return int(_number(text, int, 1))
+def _batches(text: str) -> int:
+    return int(_number(text, int, 1, 10**9))
+
+
+def _workers(text: str) -> int:
+    return int(_number(text, int, 0, 1024))
+
+
+def _edge(text: str) -> int:
+    return int(_number(text, int, 1, 512))
 
 
 def _length(text: str) -> float:
-    return _number(text, float, 1e-9)
+    return _number(text, float, 1e-9, 1e6)
 
 
-def _number(text: str, kind: type[int] | type[float], least: float) -> float:
+def _number(text: str, kind: type[int] | type[float], least: float, most: float) -> float:
+    """Read a number within bounds; beyond the upper ones nothing works, and not in one line."""
     try:
         value = kind(text)
     except ValueError:
         value = kind(-1)
-    if not least <= value < float("inf"):
+    if not least <= value <= most:
         what = "an integer" if kind is int else "a number"
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what} of at least {least:g}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {least:g} to {most:g}")
     return value

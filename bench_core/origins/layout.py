@@ -1,6 +1,6 @@
 """Files of a prepared store: names, shapes, the manifest, and how it is replaced without a half-written state.
 
-    DIR/manifest.json            which store folder is the current one, from which inputs it was made, and with what
+    DIR/bench_core_store.json    which store folder is the current one, from which inputs it was made, and with what
     DIR/store-<digest12>/        one .npy file per array, little-endian
         origins_A.npy            (origins, 3) float32, sorted by tag
         origin_offsets.npy       (tags + 1,) int64: the origins of tag t are rows offsets[t]:offsets[t + 1]
@@ -10,20 +10,26 @@
         atom_occupancies.npy     (atoms,) float32
         atom_offsets.npy         (tags + 1,) int64
 
-The manifest is renamed into place last: whoever opens the store sees the old one whole or the new one whole.
+The manifest is renamed into place last: whoever opens the store sees the old one whole or the new one whole. A lock
+keeps two writers apart; a reader that loses its folder to a writer between two steps reads the manifest again.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from bench_core.errors import StoreError
 
 SCHEMA = 1
-MANIFEST = "manifest.json"
+RULES = 1
+"""Raised by hand when another rule decides which atoms are kept or which of them are origins."""
+
+MANIFEST = "bench_core_store.json"
+STORE_NAME = re.compile(r"store-[0-9a-f]{12}")
 ARRAYS: dict[str, str] = {
     "origins_A": "<f4",
     "origin_offsets": "<i8",
@@ -39,10 +45,16 @@ AGAIN = "run `python -m bench_core prepare` again"
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write `folder`/manifest.json by temp name and rename."""
-    temporary = folder / f".{MANIFEST}.{os.getpid()}"
-    temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / MANIFEST)
+    """Write the manifest by temp name and rename."""
+    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".store-", delete=False, encoding="utf-8") as file:
+        temporary = Path(file.name)
+        try:
+            file.write(json.dumps(manifest, indent=1) + "\n")
+            file.flush()
+            temporary.chmod(0o644)
+            temporary.replace(folder / MANIFEST)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -64,4 +76,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     missing = {"store", "arrays", "inputs", "structures"} - manifest.keys()
     if missing:
         raise StoreError(f"{path} lacks {', '.join(sorted(missing))}: {AGAIN}")
+    if not STORE_NAME.fullmatch(str(manifest["store"])) or not isinstance(manifest["arrays"], dict):
+        raise StoreError(f"{path} names no store folder: {AGAIN}")
     return manifest

@@ -29,8 +29,7 @@ class MemmapStore:
             StoreError: nothing prepared there, or a file that is missing, cut short or of another shape.
         """
         self.path = Path(path)
-        self.manifest: dict[str, Any] = read_manifest(self.path)
-        arrays = {name: _open_array(self.path, self.manifest, name) for name in ARRAYS}
+        self.manifest, arrays = _open_current(self.path)
         self._origins_A = arrays["origins_A"]
         self._origin_offsets = arrays["origin_offsets"]
         self._atom_coords_A = arrays["atom_coords_A"]
@@ -39,7 +38,7 @@ class MemmapStore:
         # No Python object per tag: a reference count written by a forked worker would copy the page it lies on.
         self._tag_bytes = arrays["tags"]
         self._atom_offsets = arrays["atom_offsets"]
-        self._last_tag = ("", -1)
+        self._last_tag: tuple[str | None, int] = (None, -1)
 
     def __len__(self) -> int:
         return len(self._origins_A)
@@ -47,8 +46,8 @@ class MemmapStore:
     def __repr__(self) -> str:
         return f"MemmapStore({str(self.path)!r}: {len(self)} origins, {len(self._tag_bytes)} structures)"
 
-    def __reduce__(self) -> tuple[type[MemmapStore], tuple[Path]]:
-        return (type(self), (self.path,))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_reopened, (self.path, self.manifest["store"]))
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -103,22 +102,53 @@ class MemmapStore:
             return t
         key = tag.encode()
         t = int(self._tag_bytes.searchsorted(key))
-        if not tag or t == len(self._tag_bytes) or self._tag_bytes[t] != key:
+        if t == len(self._tag_bytes) or self._tag_bytes[t] != key:
             raise MissingOriginError(f"no structure {tag!r} in {self.path}: it holds {len(self._tag_bytes)}")
         self._last_tag = (tag, t)
         return t
+
+
+def _reopened(path: Path, store: str) -> MemmapStore:
+    """Open the store in another process; it must be the one that was pickled, or examples would differ."""
+    opened = MemmapStore(path)
+    if opened.manifest["store"] != store:
+        raise StoreError(f"{path} was prepared anew meanwhile ({store} is now {opened.manifest['store']}): start again")
+    return opened
+
+
+def _open_current(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Read the manifest and map what it names; again if a writer switched the store over in between."""
+    manifest = read_manifest(path)
+    try:
+        arrays = {name: _open_array(path, manifest, name) for name in ARRAYS}
+        _check_offsets(path, arrays)
+    except StoreError:
+        if read_manifest(path) == manifest:
+            raise
+        return _open_current(path)
+    return manifest, arrays
 
 
 def _open_array(folder: Path, manifest: dict[str, Any], name: str) -> npt.NDArray[Any]:
     """Map one array of the store and hold it against the manifest."""
     path = folder / manifest["store"] / f"{name}.npy"
     try:
+        shape = tuple(manifest["arrays"][name]["shape"])
         # An empty file cannot be mapped; an array without rows can be read.
-        mapped = np.load(path, mmap_mode="r" if manifest["arrays"][name]["rows"] else None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        mapped = np.load(path, mmap_mode="r" if shape[0] else None)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError) as error:
         raise StoreError(f"{path} cannot be mapped ({error}): {AGAIN}") from None
-    rows, dtype = manifest["arrays"][name]["rows"], ARRAYS[name]
-    if len(mapped) != rows or (mapped.dtype.kind != "S" if dtype == "S" else mapped.dtype != np.dtype(dtype)):
-        raise StoreError(f"{path} holds {len(mapped)} rows of {mapped.dtype}, not {rows} of {dtype}: {AGAIN}")
+    dtype = ARRAYS[name]
+    if mapped.shape != shape or (mapped.dtype.kind != "S" if dtype == "S" else mapped.dtype != np.dtype(dtype)):
+        raise StoreError(f"{path} holds {mapped.dtype} {mapped.shape}, not {dtype} {shape}: {AGAIN}")
     # np.memmap's own indexing is 5x slower than the plain array's; the map stays alive as its base.
     return np.asarray(mapped.view(np.ndarray))
+
+
+def _check_offsets(folder: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Refuse offsets that do not cut the rows into one stretch per tag: they would give atoms to other structures."""
+    for offsets, rows in (("origin_offsets", "origins_A"), ("atom_offsets", "atom_elements")):
+        given = arrays[offsets]
+        fine = given.shape == (len(arrays["tags"]) + 1,) and given[0] == 0 and given[-1] == len(arrays[rows])
+        if not fine or (np.diff(given) < 0).any():
+            raise StoreError(f"{folder}: {offsets} do not fit {rows} and tags: {AGAIN}")

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-import numpy.typing as npt
 
 from bench_core.atoms import Atoms
 from bench_core.errors import StoreError, StructureError
-from bench_core.origins.layout import ARRAYS, MANIFEST, SCHEMA, read_manifest, write_manifest
+from bench_core.origins.layout import MANIFEST, RULES, read_manifest
 from bench_core.origins.neighbours import MIN_NEIGHBOURS, RADIUS_A, origins_among
+from bench_core.origins.writer import write_store
+from bench_core.structures import SUFFIXES
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
 
-SUFFIXES = (".cif.gz", ".cif", ".mmcif", ".pdb.gz", ".pdb")
 Progress = Callable[[int, int, str], None]
 StructureFile = Union[Path, "Traversable"]
 """A structure file: a path, or a resource of the package."""
@@ -44,25 +41,32 @@ class Prepared:
 
 
 def find_structures(folder: Path) -> dict[str, Path]:
-    """Return the structure files of a folder by tag, the file name less its suffix.
+    """Return the structure files of a folder by tag, the file name less its suffix; hidden files are left out.
 
     Raises:
-        StructureError: no such folder, no structure files in it, or two files of one tag.
+        StructureError: no such folder, no structure files in it, two files of one tag, or a name that is not UTF-8.
     """
-    if not folder.is_dir():
-        raise StructureError(f"{folder} is no folder: give --structures a folder of {', '.join(SUFFIXES)} files")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in _files_in(folder):
         suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
-        if suffix is None or not path.is_file():
+        if suffix is None or path.name.startswith("."):
             continue
         tag = path.name[: -len(suffix)]
         if tag in found:
             raise StructureError(f"{found[tag].name} and {path.name} in {folder} are both {tag!r}: keep one")
+        if not tag.isprintable():
+            raise StructureError(f"{path.name!r} in {folder}: a name must be printable text; rename the file")
         found[tag] = path
     if not found:
         raise StructureError(f"{folder} holds no structure files ({', '.join(SUFFIXES)})")
     return found
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise StructureError(f"{folder}: {error.strerror or error}; give --structures a folder of structures") from None
 
 
 def prepare_store(
@@ -83,6 +87,7 @@ def prepare_store(
         StructureError: a structure that cannot be read; the store that was there stays.
         StoreError: `out` cannot be written.
     """
+    check_folder(out)
     tags = sorted(structures, key=str.encode)
     wanted = {
         "inputs": {tag: hashlib.sha256(_content(structures[tag])).hexdigest() for tag in tags},
@@ -95,103 +100,40 @@ def prepare_store(
     parts = []
     for k, tag in enumerate(tags):
         progress(k, len(tags), tag)
-        atoms = read(structures[tag])
+        atoms = _storable(tag, read(structures[tag]))
         parts.append((atoms, origins_among(atoms, radius_A, min_neighbours)))
     progress(len(tags), len(tags), "")
     return _prepared(out, write_store(out, tags, parts, wanted), changed=True)
 
 
-def write_store(
-    out: Path, tags: list[str], parts: list[tuple[Atoms, npt.NDArray[np.float32]]], described: dict[str, Any]
-) -> dict[str, Any]:
-    """Pack (atoms, origins) of each tag into `out`, switch its manifest over, and return that.
+def is_prepared(out: Path) -> bool:
+    """Say whether there is a store in `out`, whole or not."""
+    return (out / MANIFEST).exists()
 
-    `described` (inputs, parameters, versions) goes into the manifest.
 
-    Raises:
-        StoreError: `tags` are not sorted by their UTF-8 bytes and distinct, or `out` cannot be written.
-    """
-    if any(a.encode() >= b.encode() for a, b in itertools.pairwise(tags)):
-        raise StoreError("tags must be sorted by their UTF-8 bytes and distinct: look-ups by tag bisect them")
-    arrays = _packed(tags, parts)
-    structures = {tag: {"atoms": len(a), "origins": len(o)} for tag, (a, o) in zip(tags, parts, strict=True)}
-    digest = hashlib.sha256()
-    for name, array in arrays.items():
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    store = f"store-{digest.hexdigest()[:12]}"
+def check_folder(out: Path) -> None:
+    """Raise StoreError where `out` cannot be the folder of a store, before anything is read or written."""
     try:
-        files = _write_arrays(out, store, arrays)
-        manifest = {"schema": SCHEMA, "kind": "memmap", "store": store, "arrays": files, "structures": structures}
-        manifest |= described
-        write_manifest(out, manifest)
-        _remove_others(out, store)
+        if out.exists() and not out.is_dir():
+            raise StoreError(f"{out} is a file: give a folder")
+        is_prepared(out)
     except OSError as error:
-        raise StoreError(f"{out} cannot be written ({error.strerror or error}): choose another --out") from None
-    return manifest
+        raise StoreError(f"{out}: {error.strerror or error}; choose another folder") from None
 
 
-def _packed(tags: list[str], parts: list[tuple[Atoms, npt.NDArray[np.float32]]]) -> dict[str, npt.NDArray[Any]]:
-    columns: dict[str, list[Any]] = {
-        "origins_A": [origins_A for _, origins_A in parts],
-        "atom_coords_A": [atoms.coords_A for atoms, _ in parts],
-        "atom_elements": [atoms.elements for atoms, _ in parts],
-        "atom_occupancies": [atoms.occupancies for atoms, _ in parts],
-    }
-    arrays = {name: _joined(column, ARRAYS[name], 3 if "_A" in name else 0) for name, column in columns.items()}
-    arrays["tags"] = np.array([tag.encode() for tag in tags], dtype="S")
-    arrays["origin_offsets"] = _offsets(columns["origins_A"])
-    arrays["atom_offsets"] = _offsets(columns["atom_elements"])
-    return {name: arrays[name] for name in ARRAYS}
-
-
-def _joined(column: list[npt.NDArray[Any]], dtype: str, columns: int) -> npt.NDArray[Any]:
-    empty = np.empty((0, columns) if columns else 0, dtype=dtype)
-    return np.concatenate([empty, *column]).astype(dtype, copy=False)
-
-
-def _offsets(column: Iterable[Any]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum([len(part) for part in column], dtype="<i8")]).astype("<i8")
-
-
-def _write_arrays(out: Path, store: str, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, dict[str, Any]]:
-    """Write the .npy files into a temporary folder and rename it; return rows, bytes and sha256 of each array."""
-    out.mkdir(parents=True, exist_ok=True)
-    temporary = out / f".{store}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    files = {}
-    try:
-        for name, array in arrays.items():
-            path = temporary / f"{name}.npy"
-            np.save(path, array)
-            files[name] = {
-                "rows": len(array),
-                "bytes": path.stat().st_size,
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            }
-        if not (out / store).exists():
-            temporary.rename(out / store)
-        else:  # of the same content, as its name says, but found damaged: mended file by file, never absent
-            for path in temporary.iterdir():
-                path.replace(out / store / path.name)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return files
-
-
-def _remove_others(out: Path, store: str) -> None:
-    """Remove store folders that no manifest names any more; maps that are open stay readable."""
-    for folder in out.glob("store-*"):
-        if folder.name != store:
-            shutil.rmtree(folder, ignore_errors=True)
+def _storable(tag: str, atoms: Atoms) -> Atoms:
+    """Return the atoms with float32 coordinates, as they are stored; neighbours are counted with those."""
+    with np.errstate(over="ignore"):
+        coords_A = atoms.coords_A.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(coords_A).all(axis=1))
+    if len(bad):
+        raise StructureError(f"{tag}: atom {bad[0]} lies at {atoms.coords_A[bad[0]].tolist()} A: no such molecule")
+    return Atoms(coords_A, atoms.elements, atoms.occupancies)
 
 
 def _up_to_date(out: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     """Return the manifest in `out` where it answers to `wanted` and every file is whole, else None."""
-    if out.exists() and not out.is_dir():
-        raise StoreError(f"{out} is a file: give --out a folder")
-    if not (out / MANIFEST).exists():
+    if not is_prepared(out):
         return None
     try:
         manifest = read_manifest(out)
@@ -225,8 +167,15 @@ def _content(structure: StructureFile) -> bytes:
         raise StructureError(f"{structure}: {error.strerror or error}; check the path") from None
 
 
-def _versions() -> dict[str, str]:
-    """Return the versions that decide what a structure file is read as."""
+def _versions() -> dict[str, str | int]:
+    """Return what decides how a structure file is read and which of its atoms are origins."""
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("bench_core", "gemmi")}
+    return {"rules": RULES, "gemmi": version("gemmi")}
+
+
+def made_by_these_rules(manifest: dict[str, Any]) -> bool:
+    """Say whether a store was prepared by the rules of this version, with the usual parameters."""
+    usual = {"radius_A": RADIUS_A, "min_neighbours": MIN_NEIGHBOURS}
+    rules = (manifest.get("versions") or {}).get("rules")
+    return rules == RULES and manifest.get("parameters") == usual

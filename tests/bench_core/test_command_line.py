@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import bench_core
+from bench_core.origins.layout import MANIFEST
+from bench_core.origins.prepare import prepare_store
+
 pytestmark = pytest.mark.timeout(200)
 
 
@@ -37,6 +41,9 @@ def test_help_names_the_commands() -> None:
         ("load", "--resolution-A", "nan"),
         ("load", "--resolution-A", "inf"),
         ("load", "--resolution-A", "-1"),
+        ("load", "--length-voxels", "9999999999"),
+        ("load", "--batches", "1" + 30 * "0"),
+        ("load", "--timeout", "1e300"),
         ("load", "--start-method", "thread"),
         ("load", "--dataset", "imagenet"),
         ("lod",),
@@ -68,7 +75,7 @@ def test_prepare_names_the_broken_file(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "bad.cif.gz" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "store" / "manifest.json").exists()
+    assert not (tmp_path / "store" / MANIFEST).exists()
 
 
 def test_prepare_into_a_file(tmp_path: Path) -> None:
@@ -88,7 +95,8 @@ def test_load_json_is_one_object(prepared_folder: Path, workers: str) -> None:
     assert result["workers"] == int(workers)
     assert result["start_method"] == ("fork" if workers == "2" else None)
     assert result["completed"] is True
-    assert result["examples_per_s"] == pytest.approx(12 / result["wall_s"])
+    assert 0 < result["first_batch_s"] < result["wall_s"]
+    assert result["examples_per_s"] == pytest.approx(8 / (result["wall_s"] - result["first_batch_s"]))
     assert 0 < result["example_s"] < 10
     assert result["skipped_structures"] >= 0
     assert isinstance(result["simd"], str)
@@ -114,56 +122,142 @@ def test_load_prepares_where_nothing_is(tmp_path: Path) -> None:
 
 
 def test_load_from_a_damaged_store(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / MANIFEST).write_text("{}")
     done = run("load", "--data", tmp_path)
     assert done.returncode == 2
     assert "prepare" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_interrupt_is_clean(prepared_folder: Path) -> None:
-    command = [sys.executable, "-m", "bench_core", "load", "--data", str(prepared_folder), "--batches", "100000",
-               "--json"]  # fmt: skip
+def started(*arguments: str, expect_workers: int = 2) -> tuple[subprocess.Popen[str], list[int]]:
+    """Start a load that would take for ever in a process group of its own; return it once its workers are there."""
+    command = [sys.executable, "-m", "bench_core", "load", "--batches", "100000", *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 60
-    while len(children.read_text().split()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1)
-    workers = children.read_text().split()
+    while len(children.read_text().split()) < expect_workers and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return process, [int(pid) for pid in children.read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process of ours lives (a zombie has no command line)."""
+    try:
+        return b"python" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("start_method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("after_s", [0.0, 0.5, 3.0])
+def test_interrupt_is_clean(prepared_folder: Path, start_method: str, after_s: float) -> None:
+    process, workers = started("--data", str(prepared_folder), "--start-method", start_method)
+    time.sleep(after_s)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    assert "interrupted after" in stderr
+    assert len(stderr.splitlines()) == 1
+    assert "interrupted" in stderr
+    assert not [pid for pid in workers if is_alive(pid)]
+    if after_s == 3.0:
+        assert "examples in" in stdout
+
+
+def test_interrupted_json_is_still_one_object(prepared_folder: Path) -> None:
+    process, _ = started("--data", str(prepared_folder), "--json")
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
     assert json.loads(stdout)["completed"] is False
-    assert not any(Path(f"/proc/{pid}/cmdline").exists() and b"bench_core" in Path(f"/proc/{pid}/cmdline").read_bytes()
-                   for pid in workers)  # fmt: skip
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.02, 0.1, 0.5])
 def test_a_killed_worker_is_named(prepared_folder: Path, after_s: float) -> None:
     """Whenever it dies: while the loader is made, while a batch is handed over, while the main process works."""
-    command = [sys.executable, "-m", "bench_core", "load", "--data", str(prepared_folder), "--batches", "100000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    deadline = time.monotonic() + 60
-    while len(children.read_text().split()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    process, children = started("--data", str(prepared_folder))
     time.sleep(after_s)
-    victim = int(children.read_text().split()[1])
-    os.kill(victim, signal.SIGKILL)
+    os.kill(children[-1], signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 3, stderr
-    assert f"(pid {victim}) died with exit code -9 (SIGKILL)" in stderr
+    assert f"(pid {children[-1]}) died with exit code -9 (SIGKILL)" in stderr
     assert "Traceback" not in stderr
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_errors_of_the_data_are_one_line_wherever_they_arise(prepared_folder: Path, workers: str) -> None:
+    done = run("load", "--data", prepared_folder, "--workers", workers, "--length-voxels", "51", "--resolution-A", "4")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "no valid pair for example" in done.stderr
+
+
+def test_prepare_spares_a_store_of_other_structures(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.cif.gz").write_bytes(bench_core.embedded_structure("1a7g").read_bytes())
+    out = tmp_path / "store"
+    assert run("prepare", "--structures", tmp_path / "mine", "--out", out).returncode == 0
+    refused = run("prepare", "--out", out)
+    assert refused.returncode == 2
+    assert "holds a store of 1 other structures" in refused.stderr
+    assert bench_core.open_origins(out).tags == ("own",)
+    assert run("prepare", "--out", out, "--force").returncode == 0
+    assert len(bench_core.open_origins(out).tags) == 14
+
+
+def test_a_store_by_other_rules_is_pointed_out(tmp_path: Path) -> None:
+    files = {"1gbt": bench_core.embedded_structure("1gbt")}
+    prepare_store(files, tmp_path, bench_core.read_atoms, min_neighbours=20)
+    done = run("load", "--data", tmp_path, "--workers", "0", "--batches", "1", "--batch-size", "1")
+    assert done.returncode == 0
+    assert "was prepared with other parameters" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_folders_that_may_not_be_read_are_one_line(tmp_path_factory: pytest.TempPathFactory) -> None:
+    closed = tmp_path_factory.mktemp("closed")
+    closed.chmod(0o700)
+    # Everything is imported before: somebody else may not be able to read this Python either.
+    imports = "import os, sys, gemmi, rich.progress, scipy.spatial, torch, bench_core.commands.load as load"
+    code = (
+        f"{imports}; from bench_core.__main__ import main; load._require_torch = lambda: None; "
+        "os.setuid(65534); sys.exit(main(sys.argv[1:]))"
+    )
+    for arguments in (("load", "--data"), ("prepare", "--out"), ("prepare", "--structures")):
+        command = [sys.executable, "-c", code, *arguments, str(closed / "x")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "Permission denied" in done.stderr
+
+
+def test_a_closed_stdout_is_no_error_and_a_full_one_is_one_line(prepared_folder: Path) -> None:
+    load = f"{sys.executable} -m bench_core load --data {prepared_folder} --workers 0 --batches 1 --json"
+    closed = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {load} | true"], capture_output=True, text=True, timeout=60
+    )
+    assert (closed.returncode, closed.stderr) == (0, "")
+    full = subprocess.run(["bash", "-c", f"{load} > /dev/full"], capture_output=True, text=True, timeout=60)
+    assert full.returncode == 2
+    assert full.stderr.strip().splitlines() == [
+        "bench_core load: error: the result cannot be written to stdout: No space left on device"
+    ]
+
+
+def test_a_closed_stderr_does_not_stop_the_work(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m bench_core load --data {tmp_path} --workers 0 --batches 1 --json"
+    done = subprocess.run(["bash", "-c", f"({command} > {tmp_path}/out.json) 2>&1 | true"], timeout=60)
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "out.json").read_text())["examples"] == 16
+
+
 def test_memray_without_follow_fork_warns(prepared_folder: Path, tmp_path: Path) -> None:
-    def under_memray(*flags: str, workers: str) -> str:
+    def under_memray(*flags: str, workers: str, start_method: str = "fork") -> str:
         load = ["-m", "bench_core", "load", "--data", str(prepared_folder), "--batches", "1", "--workers", workers]
+        load += ["--start-method", start_method]
         command = [sys.executable, "-m", "memray", "run", *flags, "-f", "-o", str(tmp_path / "capture.bin"), *load]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
@@ -172,3 +266,6 @@ def test_memray_without_follow_fork_warns(prepared_folder: Path, tmp_path: Path)
     assert "add --follow-fork" in under_memray(workers="1")
     assert "--follow-fork" not in under_memray("--follow-fork", workers="1")
     assert "--follow-fork" not in under_memray(workers="0")
+    assert "memray cannot follow workers of --start-method spawn" in under_memray(
+        "--follow-fork", workers="1", start_method="spawn"
+    )

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import bench_core
 from bench_core import Atoms, MissingOriginError, StoreError, StructureError, embedded_structure, read_atoms
+from bench_core.origins.layout import ARRAYS, MANIFEST, RULES, write_manifest
 from bench_core.origins.neighbours import crowded_places, neighbour_counts, origins_among
-from bench_core.origins.prepare import Prepared, find_structures, prepare_store, write_store
+from bench_core.origins.prepare import Prepared, find_structures, made_by_these_rules, prepare_store
+from bench_core.origins.writer import write_store
 
 
 def prepare(folder: Path, names: list[str], **options: float) -> Prepared:
@@ -65,9 +72,10 @@ def test_store_holds_what_the_structures_hold(store: bench_core.OriginStore) -> 
     assert store.tags == ("1a7g", "1gbt", "3jqh", "4zhl")
     total = 0
     for tag in store.tags:
-        atoms = read_atoms(embedded_structure(tag))
+        read = read_atoms(embedded_structure(tag))
+        atoms = Atoms(read.coords_A.astype(np.float32), read.elements, read.occupancies)
         stored = store.atoms_of(tag)
-        np.testing.assert_array_equal(stored.coords_A, atoms.coords_A.astype(np.float32))
+        np.testing.assert_array_equal(stored.coords_A, atoms.coords_A)
         np.testing.assert_array_equal(stored.elements, atoms.elements)
         np.testing.assert_array_equal(stored.occupancies, atoms.occupancies)
         np.testing.assert_array_equal(store.origins_of(tag), origins_among(atoms))
@@ -104,7 +112,8 @@ def test_ids_that_are_none(store: bench_core.OriginStore, bad: object) -> None:
 
 
 @pytest.mark.parametrize("tag", ["", "1a7", "1a7gg", "zzzz", "0000"])
-def test_unknown_tags(store: bench_core.OriginStore, tag: str) -> None:
+def test_unknown_tags(folder: Path, tag: str) -> None:
+    store = bench_core.open_origins(folder)
     for look_up in (store.atoms_of, store.origins_of):
         with pytest.raises(MissingOriginError, match=f"no structure '{tag}'"):
             look_up(tag)
@@ -184,10 +193,11 @@ def test_failure_leaves_the_old_store(tmp_path: Path) -> None:
     ],
 )
 def test_bad_manifest(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "manifest.json").write_text(content)
+    (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(StoreError, match=message):
         bench_core.open_origins(tmp_path)
     assert prepare(tmp_path, ["3jqh"]).changed
+    assert bench_core.open_origins(tmp_path).tags == ("3jqh",)
 
 
 def test_nothing_prepared(tmp_path: Path) -> None:
@@ -198,22 +208,22 @@ def test_nothing_prepared(tmp_path: Path) -> None:
 
 
 def test_find_structures(tmp_path: Path) -> None:
-    with pytest.raises(StructureError, match="is no folder"):
+    with pytest.raises(StructureError, match="No such file or directory; give --structures"):
         find_structures(tmp_path / "absent")
     with pytest.raises(StructureError, match="holds no structure files"):
         find_structures(tmp_path)
-    for name in ("b.cif", "a.CIF.GZ", "notes.txt"):
+    for name in ("b.cif", "a.CIF.GZ", "c.mmcif.gz", "d.ent", "notes.txt", "._b.cif", ".cif.gz"):
         (tmp_path / name).touch()
-    assert list(find_structures(tmp_path)) == ["a", "b"]
+    assert sorted(find_structures(tmp_path)) == ["a", "b", "c", "d"]
     (tmp_path / "b.pdb").touch()
     with pytest.raises(StructureError, match="both 'b'"):
         find_structures(tmp_path)
 
 
 def test_manifest_tells_inputs_and_versions(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / MANIFEST).read_text())
     assert set(manifest["inputs"]) == {"1a7g", "1gbt", "3jqh", "4zhl"}
-    assert manifest["versions"]["bench_core"] == bench_core.__version__
+    assert manifest["versions"] == {"rules": RULES, "gemmi": metadata.version("gemmi")}
     assert manifest["parameters"] == {"radius_A": 5.0, "min_neighbours": 25.0}
 
 
@@ -239,3 +249,116 @@ def test_a_store_of_nothing(tmp_path: Path) -> None:
         store.origin(0)
     with pytest.raises(MissingOriginError, match="holds no origins"):
         store.sample(np.random.default_rng(0))
+
+
+def test_every_suffix_is_read_in_any_case(tmp_path: Path) -> None:
+    content = embedded_structure("3jqh").read_bytes()
+    (tmp_path / "one.CIF.GZ").write_bytes(content)
+    (tmp_path / "two.mmcif.gz").write_bytes(content)
+    prepared = prepare_store(find_structures(tmp_path), tmp_path / "store", read_atoms)
+    assert (prepared.n_structures, prepared.n_atoms) == (2, 2 * 217)
+
+
+def test_what_is_the_users_is_left_alone(tmp_path: Path) -> None:
+    mine = [tmp_path / "store-front" / "thesis.txt", tmp_path / "store-0123456789ab" / "notes.txt", tmp_path / "a.json"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("precious")
+    prepare(tmp_path, ["3jqh"])
+    prepare(tmp_path, ["1a7g"])
+    assert [path.read_text() for path in mine] == ["precious"] * 3
+
+
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".store-abc").mkdir()
+    (tmp_path / ".store-abc" / "origins_A.npy").touch()
+    (tmp_path / ".store-manifest").touch()
+    prepare(tmp_path, ["3jqh"])
+    assert not list(tmp_path.glob(".store-*"))
+
+
+def write_often(folder: Path, names: list[str]) -> None:
+    for _ in range(15):
+        prepare(folder, names)
+
+
+@pytest.mark.timeout(120)
+def test_two_writers_and_a_reader(tmp_path: Path) -> None:
+    """Whoever opens the store meanwhile sees one of the two whole, and so does everybody afterwards."""
+    prepare(tmp_path, ["3jqh"])
+    fork = get_context("fork")
+    writers = [fork.Process(target=write_often, args=(tmp_path, names)) for names in (["3jqh"], ["5i55", "1pfe"])]
+    for writer in writers:
+        writer.start()
+    opened = set()
+    while any(writer.is_alive() for writer in writers):
+        opened.add(bench_core.open_origins(tmp_path).tags)
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    opened.add(bench_core.open_origins(tmp_path).tags)
+    assert opened <= {("3jqh",), ("1pfe", "5i55")}
+    assert len(list(tmp_path.glob("store-*"))) == 1
+
+
+def test_a_store_that_changed_is_not_reopened(tmp_path: Path) -> None:
+    """A worker that opened another store than the main process would make other examples."""
+    prepare(tmp_path, ["3jqh"])
+    frozen = pickle.dumps(bench_core.open_origins(tmp_path))
+    prepare(tmp_path, ["1a7g"])
+    with pytest.raises(StoreError, match="prepared anew meanwhile"):
+        pickle.loads(frozen)
+
+
+def cut_origins(arrays: dict[str, Any]) -> None:
+    arrays["origins_A"] = arrays["origins_A"][:, :2]
+
+
+def stretch_offsets(arrays: dict[str, Any]) -> None:
+    arrays["origin_offsets"] = arrays["origin_offsets"] * 7
+
+
+def swap_offsets(arrays: dict[str, Any]) -> None:
+    arrays["atom_offsets"][[0, 1]] = arrays["atom_offsets"][[1, 0]]
+
+
+def widen(arrays: dict[str, Any]) -> None:
+    arrays["atom_coords_A"] = arrays["atom_coords_A"].astype(np.float64)
+
+
+def make_scalar(arrays: dict[str, Any]) -> None:
+    arrays["atom_elements"] = np.array(5, np.uint8)
+
+
+@pytest.mark.parametrize("damage", [cut_origins, stretch_offsets, swap_offsets, widen, make_scalar])
+def test_arrays_of_another_shape_are_refused(folder: Path, tmp_path: Path, damage: Callable[..., None]) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    store = next(copy.glob("store-*"))
+    arrays = {name: np.load(store / f"{name}.npy") for name in ARRAYS}
+    damage(arrays)
+    for name, array in arrays.items():
+        np.save(store / f"{name}.npy", array)
+    with pytest.raises(StoreError, match="again"):
+        bench_core.open_origins(copy)
+
+
+@pytest.mark.parametrize("change", [{"store": 5}, {"store": "../store"}, {"arrays": []}, {"arrays": {"tags": 1}}])
+def test_manifests_of_another_type_are_refused(folder: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    write_manifest(copy, json.loads((copy / MANIFEST).read_text()) | change)
+    with pytest.raises(StoreError, match="again"):
+        bench_core.open_origins(copy)
+
+
+def test_coordinates_that_cannot_be_stored_are_named(tmp_path: Path) -> None:
+    far = Atoms(np.array([[0, 0, 0], [1e39, 0, 0]]), np.array([6, 6], np.uint8))
+    with pytest.raises(StructureError, match=r"3jqh: atom 1 lies at \[1e\+39"):
+        prepare_store({"3jqh": embedded_structure("3jqh")}, tmp_path, lambda _: far)
+    assert not (tmp_path / MANIFEST).exists()
+
+
+def test_rules_of_another_version_show(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert made_by_these_rules(manifest)
+    assert not made_by_these_rules(manifest | {"versions": {"rules": RULES + 1}})
+    assert not made_by_these_rules(manifest | {"parameters": {"radius_A": 4.0, "min_neighbours": 25.0}})
