@@ -1,7 +1,9 @@
-"""Settings that hold for every test: deterministic property tests, one thread, no leftovers in the user's cache."""
+"""Settings that hold for every test: deterministic property tests, no leftovers in the user's cache, no user's git."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,30 @@ from hypothesis import settings
 
 settings.register_profile("repository", derandomize=True, deadline=None)
 settings.load_profile("repository")
+
+GIT_SETTINGS = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    # A container often mounts a checkout of another owner; what trusts it stands in the settings left out here.
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+    "GIT_AUTHOR_NAME": "test",
+    "GIT_AUTHOR_EMAIL": "test@example.invalid",
+    "GIT_COMMITTER_NAME": "test",
+    "GIT_COMMITTER_EMAIL": "test@example.invalid",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_git_settings() -> Iterator[None]:
+    """No test depends on the user's git settings, or on the git hook that may have started it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+            patch.delenv(name, raising=False)
+        for name, value in GIT_SETTINGS.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -235,7 +235,7 @@ def test_folders_that_may_not_be_read_are_one_line(tmp_path_factory: pytest.Temp
 
 
 def test_a_closed_stdout_is_no_error_and_a_full_one_is_one_line(prepared_folder: Path) -> None:
-    load = f"{sys.executable} -m bench_core load --data {prepared_folder} --workers 0 --batches 1 --json"
+    load = f"'{sys.executable}' -m bench_core load --data {prepared_folder} --workers 0 --batches 1 --json"
     closed = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {load} | true"], capture_output=True, text=True, timeout=60
     )
@@ -248,7 +248,7 @@ def test_a_closed_stdout_is_no_error_and_a_full_one_is_one_line(prepared_folder:
 
 
 def test_a_closed_stderr_does_not_stop_the_work(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m bench_core load --data {tmp_path} --workers 0 --batches 1 --json"
+    command = f"'{sys.executable}' -m bench_core load --data {tmp_path} --workers 0 --batches 1 --json"
     done = subprocess.run(["bash", "-c", f"({command} > {tmp_path}/out.json) 2>&1 | true"], timeout=60)
     assert done.returncode == 0
     assert json.loads((tmp_path / "out.json").read_text())["examples"] == 16

@@ -211,10 +211,9 @@ def test_what_asv_writes_today_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "benchmarks" / "__init__.py").touch()
     (tmp_path / "benchmarks" / "suite.py").write_text(SUITE, encoding="utf-8")
     shutil.copy(GOLDEN / "asv.conf.json", tmp_path)
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
-        subprocess.run([*git, *arguments], cwd=tmp_path, check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=tmp_path, text=True)
     variables = {**os.environ, "HOME": str(tmp_path)}  # asv keeps its machine file in the home folder
     asv = [sys.executable, "-m", "asv"]
     subprocess.run([*asv, "machine", "--yes", "--machine", "box"], cwd=tmp_path, check=True, env=variables, timeout=60)

@@ -14,9 +14,7 @@ NO_GIT = {"commit": None, "branch": None, "dirty": None}
 
 
 def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.check_output(["git", "-C", str(folder), *arguments], text=True).strip()
 
 
 @pytest.fixture

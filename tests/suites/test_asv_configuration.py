@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -38,9 +39,7 @@ def configuration(repository: Path) -> dict[str, Any]:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "commit.gpgsign=false")
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.check_output(["git", "-C", str(folder), *arguments], text=True).strip()
 
 
 def commit_with_value(folder: Path, value: int) -> str:
@@ -71,16 +70,18 @@ def fixture_repository(tmp_path: Path, repository: Path) -> tuple[Path, list[str
 @pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_the_instrument_stays_while_the_subject_changes(
-    fixture_repository: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+    fixture_repository: tuple[Path, list[str]], fresh_home: dict[str, str]
 ) -> None:
     folder, commits = fixture_repository
     (folder / "bench_harness" / "__init__.py").write_text("VALUE = 9\n")  # an edit that is not even committed
     asv = [sys.executable, "-m", "asv"]
-    monkeypatch.setenv("HOME", str(folder))  # asv keeps the machines it knows there
-    subprocess.run([*asv, "machine", "--yes", "--machine", "m"], cwd=folder, check=True, capture_output=True)
+    variables = {**os.environ, **fresh_home}  # asv keeps the machines it knows in the home folder
+    machine = [*asv, "machine", "--yes", "--machine", "m"]
+    subprocess.run(machine, cwd=folder, env=variables, check=True, capture_output=True)
     done = subprocess.run(
         [*asv, "run", "--quick", "--show-stderr", "--machine", "m", "ALL"],
         cwd=folder,
+        env=variables,
         capture_output=True,
         text=True,
         timeout=270,
