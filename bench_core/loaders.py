@@ -116,8 +116,7 @@ def make_loader(
 def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
     """Yield the batches of one epoch; name the worker that died instead of torch's general message.
 
-    The workers are shut down when the generator is closed, also after an early break. A death that torch notices
-    while the consumer's own code runs is raised there: put `worker_deaths.deaths_named` around the loop.
+    The workers are shut down when the generator is closed, also after an early break.
 
     Raises:
         LoaderError: a worker died or hung; names its number, process id, exit code and the likely cause.
@@ -131,7 +130,8 @@ def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
             with _interrupts_are_ours():
                 batches = iter(loader)
             workers += getattr(batches, "_workers", [])
-            yield from _patiently(batches, loader.timeout)
+            with _no_errors_out_of_signal_handlers():
+                yield from _patiently(batches, loader.timeout)
             ended = True
     except BenchCoreError as error:
         raise type(error)(_last_line(str(error))) from error
@@ -146,11 +146,9 @@ def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
 
 
 def _patiently(batches: Any, timeout_s: float) -> Generator[Any, None, None]:
-    """Yield the batches, looking after the workers every few seconds until `timeout_s` has passed without a batch.
+    """Yield the batches, looking after the workers every second until `timeout_s` has passed without a batch.
 
-    With a timeout, torch looks whether workers live only once that is over: one that was killed before its handler
-    was in place, or that left with exit code 0, would be missed for minutes. Its own check without a timeout has the
-    same interval.
+    With a timeout, torch looks whether workers live only once that is over, which may be minutes.
     """
     if timeout_s:
         batches._timeout = min(timeout_s, _LOOK_AFTER_S)
@@ -166,6 +164,23 @@ def _patiently(batches: Any, timeout_s: float) -> Generator[Any, None, None]:
             continue
         yield batch
         last = time.monotonic()
+
+
+@contextmanager
+def _no_errors_out_of_signal_handlers() -> Generator[None, None, None]:
+    """Set torch's SIGCHLD handler aside: `_patiently` sees a death within a second, between two instructions of ours.
+
+    The handler raises in whatever line is being executed. That may be inside an import, a finalizer or a callback,
+    which print a traceback and swallow the error.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
 
 
 @contextmanager
@@ -212,7 +227,7 @@ def _last_line(message: str) -> str:
     return message.rstrip().splitlines()[-1].partition(": ")[2]
 
 
-_LOOK_AFTER_S = 5.0
+_LOOK_AFTER_S = 1.0
 _HUNG = (
     "likely a thread pool started before the fork (polars and multi-threaded BLAS hang so); try --start-method "
     "forkserver"

@@ -1,7 +1,7 @@
 """Who died, of what, and what to do about it: in place of torch's general message.
 
-torch notices a dead worker in several ways: its queue's time-out names the process ids, its SIGCHLD handler raises in
-whatever line the main process is just executing, and a batch that was being handed over ends in a reset connection.
+A dead worker shows in several ways: torch's queue names process ids when it times out, its SIGCHLD handler raises while
+workers are being started, and a batch that was being handed over ends in a reset connection.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ _GRACE_S = 0.5
 @contextmanager
 def deaths_named(workers: Sequence[Any] = ()) -> Generator[None, None, None]:
     """Turn what torch raises in this block when a worker dies into a LoaderError; other errors pass.
-
-    Put it around the loop that consumes a loader: the handler's error comes up in the loop's own body too.
 
     Args:
         workers: the worker processes in the order of their ranks, as far as they are known (may grow meanwhile).
@@ -78,9 +76,13 @@ def _found(error: BaseException, workers: Sequence[Any]) -> list[tuple[str, int,
 
 
 def _among(workers: Sequence[Any]) -> list[tuple[str, int, int]]:
-    wait([process.sentinel for process in workers], timeout=_GRACE_S)
-    ended = [(rank, process) for rank, process in enumerate(workers) if process.exitcode is not None]
-    return [(f"worker {rank}", process.pid, process.exitcode) for rank, process in ended]
+    closed = wait([process.sentinel for process in workers], timeout=_GRACE_S)
+    ended = [(rank, process) for rank, process in enumerate(workers) if process.sentinel in closed]
+    for _, process in ended:
+        process.join(timeout=_GRACE_S)  # its files are closed a moment before there is an exit code
+    return [
+        (f"worker {rank}", process.pid, process.exitcode) for rank, process in ended if process.exitcode is not None
+    ]
 
 
 def _told_by(message: str) -> list[tuple[str, int, int]]:

@@ -70,7 +70,6 @@ def _load(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """
     from bench_core import voxels
     from bench_core.loaders import iterate, limit_threads
-    from bench_core.worker_deaths import deaths_named
 
     limit_threads(1)
     loader = _loader(arguments, folder)
@@ -78,12 +77,11 @@ def _load(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     start = time.perf_counter()
     batches = iterate(loader)
     try:
-        with deaths_named():
-            for (x, _), cost in _with_bar(batches, arguments.batches):
-                first_batch_s = first_batch_s or time.perf_counter() - start
-                examples += len(x)
-                skipped += cost.skipped
-                in_worker_s += cost.seconds
+        for (x, _), cost in _with_bar(batches, arguments.batches):
+            first_batch_s = first_batch_s or time.perf_counter() - start
+            examples += len(x)
+            skipped += cost.skipped
+            in_worker_s += cost.seconds
     except KeyboardInterrupt:
         completed = False
         say(f"interrupted after {examples} of {arguments.batches * arguments.batch_size} examples")

@@ -195,7 +195,7 @@ def test_a_terminal_gets_colour_unless_told_otherwise(project: Path) -> None:
     script = shutil.which("script")
     if script is None:
         pytest.skip("no script(1)")
-    command = [script, "-qec", f"{sys.executable} -m bench_harness summary", "/dev/null"]
+    command = [script, "-qec", f"'{sys.executable}' -m bench_harness summary", "/dev/null"]
     terminal = {**os.environ, "TERM": "xterm-256color"}
     terminal.pop("NO_COLOR", None)
     shown = subprocess.run(command, capture_output=True, text=True, cwd=project, env=terminal, check=True).stdout
