@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
@@ -122,6 +122,11 @@ def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
         LoaderError: a worker died or hung; names its number, process id, exit code and the likely cause.
         BenchCoreError: what the data set raised, in one line wherever it was raised.
     """
+    with ExitStack() as until_the_end:
+        yield from _iterate(loader, until_the_end)
+
+
+def _iterate(loader: DataLoader[Any], until_the_end: ExitStack) -> Generator[Any, None, None]:
     workers: list[Any] = []
     batches: Any = None
     ended = False
@@ -130,8 +135,9 @@ def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
             with _interrupts_are_ours():
                 batches = iter(loader)
             workers += getattr(batches, "_workers", [])
-            with _no_errors_out_of_signal_handlers():
-                yield from _patiently(batches, loader.timeout)
+            # Only now, because iter() has set the handler; until the end, because a death has consequences.
+            until_the_end.enter_context(_no_errors_out_of_signal_handlers())
+            yield from _patiently(batches, loader.timeout)
             ended = True
     except BenchCoreError as error:
         raise type(error)(_last_line(str(error))) from error
