@@ -91,10 +91,11 @@ class Allocations(PreparedSuite):
     def setup(self, folder: str) -> None:
         needed(folder)
         subject("bench_core.commands.load", "run")
-        self.read_folder = __import__("bench_harness.memory.memray_files", fromlist=["read_folder"]).read_folder
 
     def captured(self, folder: str) -> Any:
         """Run the command under memray and read its captures."""
+        from bench_harness.memory.memray_files import read_folder
+
         with tempfile.TemporaryDirectory() as captures:
             # Never --aggregate: it loses the files of forked workers.
             command = [sys.executable, "-m", "memray", "run", "--quiet", "--follow-fork", "-o", f"{captures}/load.bin"]
@@ -102,7 +103,7 @@ class Allocations(PreparedSuite):
             done = subprocess.run([*command, "--json"], capture_output=True, text=True, env=os.environ)
             if done.returncode or not json.loads(done.stdout)["completed"]:
                 raise RuntimeError(f"the loader failed under memray: {done.stderr}")
-            return self.read_folder(Path(captures))
+            return read_folder(Path(captures))
 
     def track_main_peak_bytes(self, folder: str) -> float:
         return float(max(p.peak_bytes for p in self.captured(folder).processes if p.role == "main"))
