@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
+from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data._utils import signal_handling
 
 from bench_core.errors import BenchCoreError, LoaderError
 from bench_core.worker_deaths import deaths_named
@@ -122,36 +123,71 @@ def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
         LoaderError: a worker died or hung; names its number, process id, exit code and the likely cause.
         BenchCoreError: what the data set raised, in one line wherever it was raised.
     """
-    with ExitStack() as until_the_end:
-        yield from _iterate(loader, until_the_end)
-
-
-def _iterate(loader: DataLoader[Any], until_the_end: ExitStack) -> Generator[Any, None, None]:
     workers: list[Any] = []
     batches: Any = None
     ended = False
     try:
         with deaths_named(workers):
-            with _interrupts_are_ours():
+            if _start_method(loader) == "forkserver":
+                # Outside the block: what it forks for others must stay open to interrupts.
+                forkserver.ensure_running()
+            with torch.autograd.profiler.record_function("imports what the first batch would"):
+                pass
+            with interrupts_are_ours():
                 batches = iter(loader)
             workers += getattr(batches, "_workers", [])
-            # Only now, because iter() has set the handler; until the end, because a death has consequences.
-            until_the_end.enter_context(_no_errors_out_of_signal_handlers())
-            yield from _patiently(batches, loader.timeout)
+            _unheard(batches)
+            yield from _patiently(batches, workers, loader.timeout)
             ended = True
     except BenchCoreError as error:
         raise type(error)(_last_line(str(error))) from error
     except RuntimeError as error:
-        if "timed out" in str(error):
-            raise LoaderError(f"no worker delivered a batch in {loader.timeout:g} s: {_HUNG}") from error
-        raise
+        if not _is_timeout(error):
+            raise
+        raise LoaderError(f"no worker delivered a batch in {loader.timeout:g} s: {_HUNG}") from error
     finally:
-        shutdown = getattr(batches, "_shutdown_workers", None)
-        if shutdown is not None and not (ended and loader.persistent_workers):
-            shutdown()
+        if workers and not (ended and loader.persistent_workers):
+            batches._shutdown_workers()
+            if getattr(loader, "_iterator", None) is batches:
+                loader._iterator = None  # persistent workers: the next epoch starts new ones
 
 
-def _patiently(batches: Any, timeout_s: float) -> Generator[Any, None, None]:
+def _next(batches: Any, workers: list[Any]) -> Any:
+    """Return the next batch; torch's SIGCHLD handler may raise within this call, and nowhere else.
+
+    The handler raises in whatever line is being executed. Out of the consumer's code, or of an import or a callback
+    there, that would surprise or get lost. In here it is needed: a worker that was killed while it wrote a batch leaves
+    half of it in the pipe, and reading that would never end.
+    """
+    if not workers:
+        return next(batches)
+    signal_handling._set_worker_pids(id(batches), tuple(worker.pid for worker in workers))  # type: ignore[attr-defined]
+    batches._worker_pids_set = True
+    try:
+        if any(worker.exitcode for worker in workers):  # died before this call, and so unheard
+            raise RuntimeError("DataLoader worker exited unexpectedly")
+        return next(batches)
+    finally:
+        _unheard(batches)
+
+
+def _unheard(batches: Any) -> None:
+    """Take the workers off the list of torch's SIGCHLD handler."""
+    if getattr(batches, "_worker_pids_set", False):
+        signal_handling._remove_worker_pids(id(batches))  # type: ignore[attr-defined]
+        batches._worker_pids_set = False
+
+
+def _start_method(loader: DataLoader[Any]) -> str | None:
+    return loader.multiprocessing_context.get_start_method() if loader.num_workers else None
+
+
+def _is_timeout(error: RuntimeError) -> bool:
+    """Say whether it is torch that has waited in vain, and not a data set's own error about a timeout."""
+    return str(error).startswith("DataLoader timed out after")
+
+
+def _patiently(batches: Any, workers: list[Any], timeout_s: float) -> Generator[Any, None, None]:
     """Yield the batches, looking after the workers every second until `timeout_s` has passed without a batch.
 
     With a timeout, torch looks whether workers live only once that is over, which may be minutes.
@@ -161,11 +197,11 @@ def _patiently(batches: Any, timeout_s: float) -> Generator[Any, None, None]:
     last = time.monotonic()
     while True:
         try:
-            batch = next(batches)
+            batch = _next(batches, workers)
         except StopIteration:
             return
         except RuntimeError as error:
-            if "timed out" not in str(error) or time.monotonic() - last >= timeout_s:
+            if not _is_timeout(error) or time.monotonic() - last >= timeout_s:
                 raise
             continue
         yield batch
@@ -173,24 +209,7 @@ def _patiently(batches: Any, timeout_s: float) -> Generator[Any, None, None]:
 
 
 @contextmanager
-def _no_errors_out_of_signal_handlers() -> Generator[None, None, None]:
-    """Set torch's SIGCHLD handler aside: `_patiently` sees a death within a second, between two instructions of ours.
-
-    The handler raises in whatever line is being executed. That may be inside an import, a finalizer or a callback,
-    which print a traceback and swallow the error.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
-        yield
-        return
-    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, handler)
-
-
-@contextmanager
-def _interrupts_are_ours() -> Generator[None, None, None]:
+def interrupts_are_ours() -> Generator[None, None, None]:
     """Start processes in this block with SIGINT blocked, from their first instruction on; ours waits meanwhile.
 
     A worker could ignore the signal only once it runs Python code of ours, after seconds of imports where it was
@@ -222,8 +241,8 @@ def _interrupt_deferred() -> Generator[None, None, None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-    if taken:
-        signal.raise_signal(signal.SIGINT)
+        if taken:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _last_line(message: str) -> str:

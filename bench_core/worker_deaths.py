@@ -1,7 +1,7 @@
 """Who died, of what, and what to do about it: in place of torch's general message.
 
-A dead worker shows in several ways: torch's queue names process ids when it times out, its SIGCHLD handler raises while
-workers are being started, and a batch that was being handed over ends in a reset connection.
+A dead worker shows in several ways: torch names process ids when its queue times out, its SIGCHLD handler raises while
+workers are started or waited for, and a batch that was being handed over ends in a reset connection.
 """
 
 from __future__ import annotations

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench_core.commands.output import say
+from bench_core.commands.output import on_terminal, say
 from bench_core.errors import StoreError
 from bench_core.origins.layout import read_manifest
 from bench_core.origins.prepare import (
@@ -44,7 +43,7 @@ def prepare_with_progress(structures: Path | None, out: Path) -> Prepared:
 
     embedded = {name: embedded_structure(name) for name in embedded_structures()}
     files: Mapping[str, StructureFile] = embedded if structures is None else find_structures(structures)
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+    with Progress(console=Console(stderr=True), disable=not on_terminal(), transient=True) as bar:
         task = bar.add_task("preparing", total=len(files))
 
         def progress(done: int, total: int, tag: str) -> None:

@@ -10,11 +10,12 @@ import argparse
 import json
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 from bench_core.commands.data_folder import default_folder, ensure_prepared
-from bench_core.commands.output import say, show
+from bench_core.commands.output import on_terminal, say, show
 from bench_core.errors import LoaderError
 
 HELP = "iterate a DataLoader of view pairs and report its throughput"
@@ -69,9 +70,12 @@ def _load(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     `examples_per_s` is the rate after the first batch, which waits for the workers to start (`first_batch_s`).
     """
     from bench_core import voxels
-    from bench_core.loaders import iterate, limit_threads
+    from bench_core.loaders import interrupts_are_ours, iterate, limit_threads
 
     limit_threads(1)
+    if arguments.workers and arguments.start_method == "forkserver":
+        with interrupts_are_ours():  # nobody else in this process needs its forkserver to take interrupts
+            forkserver.ensure_running()
     loader = _loader(arguments, folder)
     examples, skipped, in_worker_s, first_batch_s, completed = 0, 0, 0.0, None, True
     start = time.perf_counter()
@@ -126,7 +130,7 @@ def _loader(arguments: argparse.Namespace, folder: Path) -> Any:
 
 def _with_bar(batches: Any, total: int) -> Any:
     """Yield the batches under a progress bar on stderr; without a terminal there is none."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield from batches
         return
     from rich.console import Console

@@ -15,6 +15,8 @@ def show(text: str) -> None:
     Raises:
         BenchCoreError: it cannot be written, for instance because the disk is full.
     """
+    if sys.stdout is None:
+        raise BenchCoreError("stdout is closed: there is nowhere to write the result")
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -26,10 +28,17 @@ def show(text: str) -> None:
 
 def say(text: str) -> None:
     """Print a notice on stderr; where that is closed nobody wants to know."""
+    if sys.stderr is None:
+        return
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
         _give_up(sys.stderr)
+
+
+def on_terminal() -> bool:
+    """Say whether somebody watches stderr, and a progress bar makes sense."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _give_up(stream: TextIO) -> None:

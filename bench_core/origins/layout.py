@@ -29,6 +29,10 @@ RULES = 1
 """Raised by hand when another rule decides which atoms are kept or which of them are origins."""
 
 MANIFEST = "bench_core_store.json"
+TEMPORARY = ".bench_core_store-"
+"""How the names of unfinished files and folders begin."""
+
+LOCK = ".bench_core_store.lock"
 STORE_NAME = re.compile(r"store-[0-9a-f]{12}")
 ARRAYS: dict[str, str] = {
     "origins_A": "<f4",
@@ -46,7 +50,7 @@ AGAIN = "run `python -m bench_core prepare` again"
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest by temp name and rename."""
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".store-", delete=False, encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=TEMPORARY, delete=False, encoding="utf-8") as file:
         temporary = Path(file.name)
         try:
             file.write(json.dumps(manifest, indent=1) + "\n")
@@ -76,6 +80,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     missing = {"store", "arrays", "inputs", "structures"} - manifest.keys()
     if missing:
         raise StoreError(f"{path} lacks {', '.join(sorted(missing))}: {AGAIN}")
-    if not STORE_NAME.fullmatch(str(manifest["store"])) or not isinstance(manifest["arrays"], dict):
+    if not STORE_NAME.fullmatch(str(manifest["store"])):
         raise StoreError(f"{path} names no store folder: {AGAIN}")
+    tables = [manifest[key] for key in ("arrays", "inputs", "structures")]
+    tables += [manifest.get(key) or {} for key in ("parameters", "versions")]
+    if not all(isinstance(table, dict) for table in tables) or not all(map(_counted, manifest["structures"].values())):
+        raise StoreError(f"{path} is damaged: {AGAIN}")
     return manifest
+
+
+def _counted(structure: Any) -> bool:
+    return isinstance(structure, dict) and all(isinstance(structure.get(key), int) for key in ("atoms", "origins"))

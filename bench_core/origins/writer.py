@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bench_core.atoms import Atoms
 from bench_core.errors import StoreError
-from bench_core.origins.layout import ARRAYS, SCHEMA, STORE_NAME, write_manifest
+from bench_core.origins.layout import ARRAYS, LOCK, SCHEMA, STORE_NAME, TEMPORARY, write_manifest
 
 Part = tuple[Atoms, npt.NDArray[np.float32]]
 """The atoms of a structure, and the places of its origins: (n, 3) float32, Å."""
@@ -83,21 +83,28 @@ def _digest_name(arrays: dict[str, npt.NDArray[Any]]) -> str:
 def _one_writer(out: Path) -> Generator[None, None, None]:
     """Hold the lock of a store's folder; what writers left behind that were killed is removed first."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
+    with (out / LOCK).open("a") as lock:
         try:
             import fcntl
 
             fcntl.flock(lock, fcntl.LOCK_EX)
         except ImportError:  # Windows: writers are on their own
             pass
-        for leftover in out.glob(".store-*"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        _remove_leftovers(out)
         yield
+
+
+def _remove_leftovers(out: Path) -> None:
+    for leftover in out.glob(f"{TEMPORARY}*"):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _write_arrays(out: Path, store: str, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, dict[str, Any]]:
     """Write the .npy files into a temporary folder and rename it; return shape, bytes and sha256 of each array."""
-    temporary = Path(tempfile.mkdtemp(prefix=".store-", dir=out))
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=out))
     temporary.chmod(0o755)
     try:
         files = {name: _write_array(temporary / f"{name}.npy", array) for name, array in arrays.items()}

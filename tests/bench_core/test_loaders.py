@@ -8,7 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +42,8 @@ class Doomed(Dataset):
                     time.sleep(60)
                 case "raise":
                     raise ValueError("row 4 is odd")
+                case "time out":
+                    raise RuntimeError("NFS read timed out")
                 case "raise ours":
                     raise MissingOriginError("no origin 4")
                 case "SIGKILL" | "SIGTERM" as name:
@@ -71,6 +76,12 @@ def test_errors_of_the_data_set_pass_through(workers: int) -> None:
         list(iterate(make_loader(Doomed("raise"), 2, workers)))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_time_out_of_the_data_set_is_not_the_loaders(workers: int) -> None:
+    with pytest.raises(RuntimeError, match="NFS read timed out"):
+        list(iterate(make_loader(Doomed("time out"), 2, workers)))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_our_own_errors_stay_one_line(workers: int) -> None:
     with pytest.raises(MissingOriginError, match=r"^no origin 4$"):
@@ -81,9 +92,66 @@ def test_persistent_workers_serve_every_epoch() -> None:
     loader = make_loader(Doomed("none"), 4, 2, persistent_workers=True)
     assert [len(list(iterate(loader))) for _ in range(3)] == [4, 4, 4]
     assert len(multiprocessing.active_children()) == 2
+    for _ in iterate(loader):
+        break
+    assert not multiprocessing.active_children()
+    assert len(list(iterate(loader))) == 4  # an epoch that was broken off is followed by a whole one
     del loader
     gc.collect()
     assert not multiprocessing.active_children()
+
+
+def test_the_callers_signal_handlers_stay_and_work() -> None:
+    """Of interleaved loaders too, in the loop and after it, and closed from whatever thread."""
+    taken: list[int] = []
+    before = signal.signal(signal.SIGCHLD, lambda number, _: taken.append(number))
+    try:
+        loaders = [make_loader(Doomed("none"), 4, workers) for workers in (1, 1, 0)]
+        for _ in zip(*map(iterate, loaders), strict=True):
+            taken.clear()
+            subprocess.run(["true"], check=True)
+            assert taken
+        batches = iterate(loaders[0])
+        next(batches)
+        thread = threading.Thread(target=batches.close)
+        thread.start()
+        thread.join()
+        taken.clear()
+        subprocess.run(["true"], check=True)
+        assert taken
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def mask_of_a_process(context: Any) -> set[int]:
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=send_mask, args=(send,))
+    process.start()
+    mask: set[int] = receive.recv()
+    process.join()
+    return mask
+
+
+def send_mask(send: Any) -> None:
+    send.send(set(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, set()))))
+
+
+@pytest.mark.parametrize("start_method", ["fork", "forkserver", "spawn"])
+def test_other_processes_still_take_interrupts(start_method: str) -> None:
+    """In a process of its own: a forkserver lives as long as its process."""
+    code = f"""
+import multiprocessing, sys, torch
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from bench_core.loaders import iterate, make_loader
+from test_loaders import mask_of_a_process
+if __name__ == "__main__":
+    dataset = torch.utils.data.TensorDataset(torch.zeros(4, 1))
+    print(len(list(iterate(make_loader(dataset, 2, 1, {start_method!r})))))
+    print(mask_of_a_process(multiprocessing.get_context({start_method!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "2\nset()\n", done.stderr
 
 
 def test_interrupts_are_blocked_in_workers_and_nowhere_else() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 import bench_core
 from bench_core import Atoms, MissingOriginError, StoreError, StructureError, embedded_structure, read_atoms
-from bench_core.origins.layout import ARRAYS, MANIFEST, RULES, write_manifest
+from bench_core.origins.layout import ARRAYS, MANIFEST, RULES, TEMPORARY, write_manifest
 from bench_core.origins.neighbours import crowded_places, neighbour_counts, origins_among
 from bench_core.origins.prepare import Prepared, find_structures, made_by_these_rules, prepare_store
 from bench_core.origins.writer import write_store
@@ -179,7 +179,7 @@ def test_failure_leaves_the_old_store(tmp_path: Path) -> None:
     with pytest.raises(StructureError, match="broken"):
         prepare_store({"broken": damaged}, tmp_path, read_atoms)
     assert bench_core.open_origins(tmp_path).tags == ("1a7g",)
-    assert not list(tmp_path.glob(".store*"))
+    assert not list(tmp_path.glob(f"{TEMPORARY}*"))
 
 
 @pytest.mark.parametrize(
@@ -260,21 +260,24 @@ def test_every_suffix_is_read_in_any_case(tmp_path: Path) -> None:
 
 
 def test_what_is_the_users_is_left_alone(tmp_path: Path) -> None:
-    mine = [tmp_path / "store-front" / "thesis.txt", tmp_path / "store-0123456789ab" / "notes.txt", tmp_path / "a.json"]
+    names = ("store-front/thesis.txt", "store-0123456789ab/notes.txt", ".store-old/x", ".lock", "manifest.json")
+    mine = [tmp_path / name for name in names]
     for path in mine:
         path.parent.mkdir(exist_ok=True)
         path.write_text("precious")
     prepare(tmp_path, ["3jqh"])
     prepare(tmp_path, ["1a7g"])
-    assert [path.read_text() for path in mine] == ["precious"] * 3
+    assert [path.read_text() for path in mine] == ["precious"] * len(mine)
 
 
 def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
-    (tmp_path / ".store-abc").mkdir()
-    (tmp_path / ".store-abc" / "origins_A.npy").touch()
-    (tmp_path / ".store-manifest").touch()
+    (tmp_path / f"{TEMPORARY}abc").mkdir()
+    (tmp_path / f"{TEMPORARY}abc" / "origins_A.npy").touch()
+    (tmp_path / f"{TEMPORARY}manifest").touch()
+    (tmp_path / f"{TEMPORARY}link").symlink_to(tmp_path)
     prepare(tmp_path, ["3jqh"])
-    assert not list(tmp_path.glob(".store-*"))
+    assert not list(tmp_path.glob(f"{TEMPORARY}*"))
+    assert bench_core.open_origins(tmp_path).tags == ("3jqh",)
 
 
 def write_often(folder: Path, names: list[str]) -> None:
@@ -342,12 +345,19 @@ def test_arrays_of_another_shape_are_refused(folder: Path, tmp_path: Path, damag
         bench_core.open_origins(copy)
 
 
-@pytest.mark.parametrize("change", [{"store": 5}, {"store": "../store"}, {"arrays": []}, {"arrays": {"tags": 1}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"store": 5}, {"store": "../store"}, {"arrays": []}, {"arrays": {"tags": 1}}, {"structures": []}),
+        *({"structures": {"a": 1}}, {"inputs": 3}, {"inputs": None}, {"versions": [1]}),
+    ],
+)
 def test_manifests_of_another_type_are_refused(folder: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     write_manifest(copy, json.loads((copy / MANIFEST).read_text()) | change)
     with pytest.raises(StoreError, match="again"):
         bench_core.open_origins(copy)
+    assert prepare(copy, ["3jqh"]).changed  # the remedy that the message names
 
 
 def test_coordinates_that_cannot_be_stored_are_named(tmp_path: Path) -> None:
