@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import forkserver, resource_tracker
 from typing import Any, NamedTuple
 
@@ -133,7 +133,7 @@ def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
                 forkserver.ensure_running()
             with torch.autograd.profiler.record_function("imports what the first batch would"):
                 pass
-            with interrupts_are_ours():
+            with interrupts_are_ours() if loader.num_workers else nullcontext():
                 batches = iter(loader)
             workers += getattr(batches, "_workers", [])
             _unheard(batches)
@@ -179,7 +179,12 @@ def _unheard(batches: Any) -> None:
 
 
 def _start_method(loader: DataLoader[Any]) -> str | None:
-    return loader.multiprocessing_context.get_start_method() if loader.num_workers else None
+    """Return how the loader starts its workers; None without workers, or while nobody has chosen."""
+    if not loader.num_workers:
+        return None
+    context = loader.multiprocessing_context or multiprocessing
+    method: str | None = context.get_start_method(allow_none=True)
+    return method
 
 
 def _is_timeout(error: RuntimeError) -> bool:

@@ -41,8 +41,11 @@ def prepare_with_progress(structures: Path | None, out: Path) -> Prepared:
 
     from bench_core.structures import embedded_structure, embedded_structures, read_atoms
 
-    embedded = {name: embedded_structure(name) for name in embedded_structures()}
-    files: Mapping[str, StructureFile] = embedded if structures is None else find_structures(structures)
+    files: Mapping[str, StructureFile]
+    if structures is None:
+        files = {name: embedded_structure(name) for name in embedded_structures()}
+    else:
+        files = find_structures(structures)
     with Progress(console=Console(stderr=True), disable=not on_terminal(), transient=True) as bar:
         task = bar.add_task("preparing", total=len(files))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench_core.commands.data_folder import default_folder, ensure_prepared
 from bench_core.commands.output import on_terminal, say, show
-from bench_core.errors import LoaderError
+from bench_core.errors import LoaderError, StoreError
 
 HELP = "iterate a DataLoader of view pairs and report its throughput"
 
@@ -120,7 +120,7 @@ def _loader(arguments: argparse.Namespace, folder: Path) -> Any:
     image = ImageSpec(Grid(arguments.length_voxels, arguments.resolution_A), [["C"], ["N"], ["O"], ["*"]])
     store = open_origins(folder, arguments.store)
     if not len(store):
-        raise LoaderError(f"{folder} holds no origins: prepare larger structures")
+        raise StoreError(f"{folder} holds no origins: prepare larger structures")
     size = arguments.batches * arguments.batch_size
     pairs = OriginPairs(store, image, mode=arguments.mode, size=size, seed=arguments.seed)
     return make_loader(

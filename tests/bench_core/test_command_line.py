@@ -208,6 +208,14 @@ def test_prepare_spares_a_store_of_other_structures(tmp_path: Path) -> None:
     assert len(bench_core.open_origins(out).tags) == 14
 
 
+def test_a_store_without_origins_is_bad_input(tmp_path: Path) -> None:
+    files = {"3jqh": bench_core.embedded_structure("3jqh")}
+    prepare_store(files, tmp_path, bench_core.read_atoms, min_neighbours=1000)
+    done = run("load", "--data", tmp_path)
+    assert done.returncode == 2
+    assert "holds no origins: prepare larger structures" in done.stderr.splitlines()[-1]
+
+
 def test_a_store_by_other_rules_is_pointed_out(tmp_path: Path) -> None:
     files = {"1gbt": bench_core.embedded_structure("1gbt")}
     prepare_store(files, tmp_path, bench_core.read_atoms, min_neighbours=20)

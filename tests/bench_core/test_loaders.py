@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from bench_core import ImageSpec, LoaderError, MissingOriginError, OriginStore
 from bench_core.datasets import OriginPairs
@@ -162,6 +162,24 @@ def test_interrupts_are_blocked_in_workers_and_nowhere_else() -> None:
         os.kill(worker.pid or 0, signal.SIGINT)
     assert len(list(batches)) == 7
     assert signal.pthread_sigmask(signal.SIG_BLOCK, set()) == before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_any_loader_can_be_iterated(workers: int) -> None:
+    """Also one that was made without a start method of its own, as users make theirs."""
+    assert len(list(iterate(DataLoader(Doomed("none"), 4, num_workers=workers)))) == 4
+
+
+def test_without_workers_no_process_is_started() -> None:
+    code = """
+import torch
+from multiprocessing import resource_tracker
+from bench_core.loaders import iterate, make_loader
+list(iterate(make_loader(torch.utils.data.TensorDataset(torch.zeros(4, 1)), 2)))
+print(resource_tracker._resource_tracker._fd)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "None", done.stderr
 
 
 def test_early_break_ends_the_workers() -> None:
