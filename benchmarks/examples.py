@@ -93,7 +93,12 @@ class ExampleSteps(PreparedSuite):
 
 
 class Ancestor(PreparedSuite):
-    """What an example cost in the first notebook: parse the structure, try every atom, twice."""
+    """What an example cost in the first notebook: parse the structure, try every atom, twice.
+
+    At least 16 samples: structures differ by ten times in size, and the median of the first three says little.
+    """
+
+    repeat = (16, 64, 10.0)
 
     @once
     def setup(self, folder: str) -> None:
