@@ -159,7 +159,8 @@ def test_interrupt_is_clean(prepared_folder: Path, start_method: str, after_s: f
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    assert "interrupted" in stderr.splitlines()[-1]
+    # Not always the last line: multiprocessing's resource tracker may count semaphores after the forkserver has gone.
+    assert "interrupted" in stderr
     assert not [pid for pid in workers if is_alive(pid)]
     if after_s == 3.0:
         assert "examples in" in stdout
@@ -182,7 +183,7 @@ def test_a_killed_worker_is_named(prepared_folder: Path, after_s: float) -> None
     os.kill(children[-1], signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 3, stderr
-    assert f"(pid {children[-1]}) died with exit code -9 (SIGKILL)" in stderr.splitlines()[-1]
+    assert f"(pid {children[-1]}) died with exit code -9 (SIGKILL)" in stderr
     if after_s >= 0.1:  # while it is being started, torch's own handler may raise where nobody can catch it
         assert "Traceback" not in stderr
 
