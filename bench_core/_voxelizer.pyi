@@ -4,11 +4,16 @@ from typing import Any
 
 class _FFI:
     NULL: Any
+    def string(self, cdata: Any, /) -> bytes: ...
     def from_buffer(self, cdecl: str, python_buffer: object, require_writable: bool = ...) -> Any: ...
 
 class _Lib:
     VOXELIZER_FINE: int
     VOXELIZER_NO_MEMORY: int
+    VOXELIZER_NO_KERNEL: int
+    def voxelizer_kernel_name(self, index: int, /) -> Any: ...
+    def voxelizer_kernel_is_supported(self, index: int, /) -> int: ...
+    def voxelizer_use_kernel(self, index: int, /) -> int: ...
     def voxelizer_first_bad_atom(
         self,
         n_atoms: int,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bench_core._voxelizer import ffi, lib
 from bench_core.grid import FILLS, Grid, ImageSpec
+from bench_core.simd import check_chosen, simd_variant, simd_variants, use_simd_variant
 from bench_core.voxel_inputs import (
     AtomArrays,
     FloatArray,
@@ -27,6 +28,19 @@ from bench_core.voxel_inputs import (
     checked_spheres,
     image_array,
 )
+
+__all__ = [
+    "cull_atoms",
+    "describe",
+    "simd_variant",
+    "simd_variants",
+    "transform_coords",
+    "use_simd_variant",
+    "view_spheres",
+    "voxelize_atoms",
+    "voxelize_view",
+    "voxelize_views",
+]
 
 _FLOAT64 = np.dtype(np.float64)
 _CULL_SLACK = 1e-5
@@ -188,11 +202,6 @@ def transform_coords(coords_A: FloatArray, frame: NDArray[np.float64] | None) ->
     return moved
 
 
-def simd_variant() -> str:
-    """Name of the instruction set that the kernel in use was written for; "scalar" until there are others."""
-    return "scalar"
-
-
 def describe() -> dict[str, str]:
     """What of this package decides how fast it is, for the conditions of a measurement."""
     return {"simd": simd_variant()}
@@ -210,6 +219,8 @@ def _fill(spheres: Spheres, out: FloatArray) -> None:
         ffi.from_buffer("char[]", out, require_writable=True),
         out.dtype == _FLOAT64,
     )
+    if bad == lib.VOXELIZER_NO_KERNEL:
+        check_chosen()
     if bad == lib.VOXELIZER_NO_MEMORY:
         raise MemoryError(f"no memory for the work arrays of an image {out.shape}")
     if bad != lib.VOXELIZER_FINE:

@@ -1,4 +1,4 @@
-/* What the C files share: the sphere after scaling, the image, and one function per job. */
+/* What the C files share: the atoms, the image, and a sphere in it. */
 #ifndef VOXELIZER_H
 #define VOXELIZER_H
 
@@ -14,9 +14,19 @@ struct image {
     int64_t length;         /* L, voxels */
     int64_t channel_stride; /* L^3, voxels */
     double resolution_A;    /* h */
+    double center_A[3];
     int is_float64;
     int is_max;
     int fill;
+};
+
+/* The arguments of the caller, one row per atom. */
+struct atoms {
+    int64_t n;
+    const double *coords_A; /* (n, 3) */
+    const double *radii_A;
+    const uint32_t *channel_masks;
+    const double *occupancies; /* NULL: all 1 */
 };
 
 /* One sphere relative to the centre of the image. */
@@ -26,32 +36,6 @@ struct sphere {
     double occupancy;
     uint32_t channel_mask;
 };
-
-/* corners.c: q(a, b) for n pairs with 0 <= a, b <= 1. The one hot loop; each instruction set may bring its own. */
-void corners_q(int n, const double *a, const double *b, double *q);
-
-/* octants.c: spheres with r <= h / 2, which at most one plane per axis cuts; drawn in groups. */
-#define OCTANT_GROUP 64
-struct octant_group {
-    int n;
-    double distance[3][OCTANT_GROUP]; /* |nearest plane| of each axis, in radii from the centre, at most 1 */
-    int64_t near[3][OCTANT_GROUP];    /* voxel on the centre's side of that plane, -1 to L */
-    int64_t step[3][OCTANT_GROUP];    /* 1 or -1: the way to the voxel beyond it */
-    double scale[OCTANT_GROUP];
-    uint32_t channel_mask[OCTANT_GROUP];
-};
-void octants_push(struct octant_group *group, const struct sphere *sphere, const struct image *image);
-void octants_flush(struct octant_group *group, const struct image *image);
-
-/* general.c: any radius. work: general_work_doubles(...) of them. */
-double general_work_doubles(double max_radius_A, const struct image *image);
-void general_draw(const struct sphere *sphere, const struct image *image, double *work);
-
-/* scatter.c: add values to every channel of a mask. */
-void scatter_row(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n, const double *values);
-/* Cell i of 8 lies at voxel + (i & 1 ? step[0] : 0) + (i & 2 ? step[1] : 0) + (i & 4 ? step[2] : 0). */
-void scatter_cells(const struct image *image, uint32_t channel_mask, int64_t voxel, const int64_t step[3],
-                   const double values[8]);
 
 /* Volume of the sphere in units of the fill: what a fraction of the sphere is multiplied by. Kept finite, because
    0 * inf is NaN. */

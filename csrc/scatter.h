@@ -1,4 +1,7 @@
 /* Adding values to the image: two types, two ways to combine, every channel of a mask. */
+#ifndef SCATTER_H
+#define SCATTER_H
+
 #include "voxelizer.h"
 
 /* The sum is made in double and rounded once; the maximum compares after rounding. */
@@ -24,7 +27,7 @@ static void add_row(const struct image *image, int64_t start, int64_t n, const d
         (image->is_max ? row_max_f32 : row_sum_f32)((float *)image->data + start, n, values);
 }
 
-void scatter_row(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n, const double *values)
+static void scatter_row(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n, const double *values)
 {
     for (int64_t start = voxel; channel_mask; channel_mask >>= 1, start += image->channel_stride)
         if (channel_mask & 1)
@@ -44,7 +47,8 @@ DEFINE_CELLS(cells_sum_f64, double, SUM)
 DEFINE_CELLS(cells_max_f32, float, MAX)
 DEFINE_CELLS(cells_max_f64, double, MAX)
 
-void scatter_cells(const struct image *image, uint32_t channel_mask, int64_t voxel, const int64_t step[3],
+/* Cell i of 8 lies at voxel + (i & 1 ? step[0] : 0) + (i & 2 ? step[1] : 0) + (i & 4 ? step[2] : 0). */
+static void scatter_cells(const struct image *image, uint32_t channel_mask, int64_t voxel, const int64_t step[3],
                    const double values[8])
 {
     for (int64_t start = voxel; channel_mask; channel_mask >>= 1, start += image->channel_stride) {
@@ -56,3 +60,5 @@ void scatter_cells(const struct image *image, uint32_t channel_mask, int64_t vox
             (image->is_max ? cells_max_f32 : cells_sum_f32)((float *)image->data + start, step, values);
     }
 }
+
+#endif

@@ -1,10 +1,25 @@
 /* Spheres of at most half a voxel in radius: one plane per axis can cut them, so their up to eight shares are the
    signed sums of 1, three p, three q and one s. */
+#ifndef OCTANTS_H
+#define OCTANTS_H
+
+#include "scatter.h"
 #include "sphere.h"
 
-#define N OCTANT_GROUP
+/* Spheres are drawn in groups. */
+#define OCTANT_GROUP 64
+struct octant_group {
+    int n;
+    double distance[3][OCTANT_GROUP]; /* |nearest plane| of each axis, in radii from the centre, at most 1 */
+    int64_t near[3][OCTANT_GROUP];    /* voxel on the centre's side of that plane, -1 to L */
+    int64_t step[3][OCTANT_GROUP];    /* 1 or -1: the way to the voxel beyond it */
+    double scale[OCTANT_GROUP];
+    uint32_t channel_mask[OCTANT_GROUP];
+};
 
-void octants_push(struct octant_group *group, const struct sphere *sphere, const struct image *image)
+static void octants_flush(struct octant_group *group, const struct image *image);
+
+static void octants_push(struct octant_group *group, const struct sphere *sphere, const struct image *image)
 {
     const double half_length = 0.5 * (double)image->length;
     const int slot = group->n;
@@ -22,17 +37,17 @@ void octants_push(struct octant_group *group, const struct sphere *sphere, const
     group->scale[slot] = sphere->occupancy * fill_unit(image, sphere->radius_A);
     group->channel_mask[slot] = sphere->channel_mask;
     group->n = slot + 1;
-    if (group->n == N)
+    if (group->n == OCTANT_GROUP)
         octants_flush(group, image);
 }
 
 /* Shares of all spheres of a group. Bit 0 of the first index: beyond the plane of x (1) or on the side of the centre
    (0); bit 1: of y; bit 2: of z. */
-static void octant_shares(const struct octant_group *group, double shares[8][N])
+static void octant_shares(const struct octant_group *group, double shares[8][OCTANT_GROUP])
 {
-    const double(*distance)[N] = group->distance;
+    const double(*distance)[OCTANT_GROUP] = group->distance;
     const int n = group->n;
-    double q[3][N];
+    double q[3][OCTANT_GROUP];
     corners_q(n, distance[0], distance[1], q[0]);
     corners_q(n, distance[0], distance[2], q[1]);
     corners_q(n, distance[1], distance[2], q[2]);
@@ -87,9 +102,9 @@ static void scatter_octants(const struct octant_group *group, int slot, const st
                         values + octant);
 }
 
-void octants_flush(struct octant_group *group, const struct image *image)
+static void octants_flush(struct octant_group *group, const struct image *image)
 {
-    double shares[8][N], values[8];
+    double shares[8][OCTANT_GROUP], values[8];
     octant_shares(group, shares);
     for (int slot = 0; slot < group->n; slot++) {
         for (int octant = 0; octant < 8; octant++)
@@ -98,3 +113,5 @@ void octants_flush(struct octant_group *group, const struct image *image)
     }
     group->n = 0;
 }
+
+#endif

@@ -1,5 +1,9 @@
 /* Spheres of any radius. Planes cut to the image; q once per pair of planes, s once per corner, both shared by the
    voxels around; a voxel's share is the triple difference of s. */
+#ifndef GENERAL_H
+#define GENERAL_H
+
+#include "scatter.h"
 #include "sphere.h"
 
 /* The planes that bound the voxels of one axis, in radii from the centre of the sphere. */
@@ -27,13 +31,6 @@ struct pair_queue {
     double a[PAIRS], b[PAIRS], q[PAIRS];
     double *target[PAIRS];
 };
-
-double general_work_doubles(double max_radius_A, const struct image *image)
-{
-    const double spanned = 2.0 * max_radius_A / image->resolution_A + 4.0;
-    const double planes = 1.0 + (spanned < (double)image->length ? spanned : (double)image->length);
-    return 5.0 * planes * planes + 16.0 * planes;
-}
 
 static double *take(double **work, int64_t n)
 {
@@ -216,7 +213,7 @@ static void fill_all_q(const struct block *block)
     flush_pairs(&queue);
 }
 
-void general_draw(const struct sphere *sphere, const struct image *image, double *work)
+static void general_draw(const struct sphere *sphere, const struct image *image, double *work)
 {
     struct block block;
     struct axis *x = &block.axis[0], *y = &block.axis[1], *z = &block.axis[2];
@@ -245,3 +242,5 @@ void general_draw(const struct sphere *sphere, const struct image *image, double
         block.s[1] = spare;
     }
 }
+
+#endif

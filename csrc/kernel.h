@@ -1,0 +1,33 @@
+/* The kernel: everything that is done per atom. kernel_body.h holds it once; each kernel_*.c compiles it for one
+   instruction set, and dispatch.c chooses among those at run time. */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include "voxelizer.h"
+
+/* VOXELIZER_BASELINE_ONLY leaves the others out, as another architecture does. */
+#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__)) \
+    && !defined(VOXELIZER_BASELINE_ONLY)
+#define X86_KERNELS 1
+#else
+#define X86_KERNELS 0
+#endif
+
+struct kernel {
+    const char *name;
+    /* Can this processor, and the system on it, run it? */
+    int (*is_supported)(void);
+    /* Draw atoms that the checks have passed into an image of zeros. work: general_work_doubles(...) of them. */
+    void (*draw)(const struct atoms *atoms, const struct image *image, double *work);
+};
+
+extern const struct kernel kernel_baseline;
+#if X86_KERNELS
+extern const struct kernel kernel_avx2;
+extern const struct kernel kernel_avx512;
+#endif
+
+/* The one in use; NULL before one was chosen. */
+const struct kernel *kernel(void);
+
+#endif

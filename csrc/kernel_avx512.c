@@ -1,0 +1,34 @@
+/* The kernel for AVX-512 (F, DQ, BW, VL): server processors since 2017, desktop ones of AMD since 2022. */
+#include <math.h>
+
+#include "kernel.h"
+
+#if X86_KERNELS
+/* Left to themselves, compilers use half of each register. */
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi,bmi2"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi,bmi2,prefer-vector-width=512")
+#endif
+#define HAS_FMA 1
+#include "kernel_body.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+static int is_supported(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+           && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
+           && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+
+const struct kernel kernel_avx512 = {"avx512", is_supported, draw};
+#else
+typedef int not_for_this_architecture;
+#endif
