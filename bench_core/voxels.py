@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -24,9 +24,9 @@ from bench_core.voxel_inputs import (
     check_atom_arrays,
     check_finite_coords,
     check_frame,
-    check_no_overlap,
     checked_spheres,
     image_array,
+    overlap_error,
 )
 
 __all__ = [
@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 _FLOAT64 = np.dtype(np.float64)
+_FILL_NUMBERS = {fill: number for number, fill in enumerate(FILLS)}
+# Looked up once: types by name and attributes of modules cost more than the pointers themselves.
+_buffer, _NULL, _FINE = ffi.from_buffer, ffi.NULL, lib.VOXELIZER_FINE
+_DOUBLES, _MASKS, _CHARS = ffi.typeof("double[]"), ffi.typeof("uint32_t[]"), ffi.typeof("char[]")
 _CULL_SLACK = 1e-5
 """Added to the culling distance, as a share of all lengths involved: more than float32 and `_MAX_FRAME_ERROR` cost."""
 
@@ -83,8 +87,6 @@ def voxelize_atoms(
     """
     target = image_array((n_channels, *(grid.length_voxels,) * 3), dtype, out)
     spheres = checked_spheres(coords_A, radii_A, channel_masks, grid, n_channels, occupancies, fill, aggregate)
-    if out is not None:
-        check_no_overlap(spheres, out)
     _fill(spheres, target)
     return target
 
@@ -210,21 +212,28 @@ def describe() -> dict[str, str]:
 def _fill(spheres: Spheres, out: FloatArray) -> None:
     """Zero `out`, then draw: the backend. Raises VoxelError before it writes."""
     grid = spheres.grid
-    bad = lib.voxelizer_fill(
+    failure = lib.voxelizer_fill(
         *_sphere_arguments(spheres),
         grid.length_voxels,
         grid.resolution_A,
         *grid.center_A,
-        FILLS.index(spheres.fill),
-        ffi.from_buffer("char[]", out, require_writable=True),
+        _FILL_NUMBERS[spheres.fill],
+        _buffer(_CHARS, out, True),
         out.dtype == _FLOAT64,
     )
-    if bad == lib.VOXELIZER_NO_KERNEL:
+    if failure != _FINE:
+        _raise_failure(failure, spheres, out)
+
+
+def _raise_failure(failure: int, spheres: Spheres, out: FloatArray) -> NoReturn:
+    """Say why the C code refused."""
+    if failure == lib.VOXELIZER_NO_KERNEL:
         check_chosen()
-    if bad == lib.VOXELIZER_NO_MEMORY:
+    if failure == lib.VOXELIZER_NO_MEMORY:
         raise MemoryError(f"no memory for the work arrays of an image {out.shape}")
-    if bad != lib.VOXELIZER_FINE:
-        raise bad_atom_error(spheres, bad)
+    if failure == lib.VOXELIZER_OVERLAP:
+        raise overlap_error(spheres, out)
+    raise bad_atom_error(spheres, failure)
 
 
 def _check_values(spheres: Spheres) -> None:
@@ -239,10 +248,10 @@ def _sphere_arguments(spheres: Spheres) -> tuple[int, Any, Any, Any, Any, int, b
     shares = spheres.occupancies
     return (
         len(spheres.radii_A),
-        ffi.from_buffer("double[]", spheres.coords_A),
-        ffi.from_buffer("double[]", spheres.radii_A),
-        ffi.from_buffer("uint32_t[]", spheres.channel_masks),
-        ffi.NULL if shares is None else ffi.from_buffer("double[]", shares),
+        _buffer(_DOUBLES, spheres.coords_A),
+        _buffer(_DOUBLES, spheres.radii_A),
+        _buffer(_MASKS, spheres.channel_masks),
+        _NULL if shares is None else _buffer(_DOUBLES, shares),
         spheres.n_channels,
         spheres.aggregate == "max",
     )

@@ -26,6 +26,20 @@ static int allocate_work(int64_t n_atoms, const double *radii_A, const struct im
     return *work != NULL;
 }
 
+static int overlaps(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
+{
+    return a && (uintptr_t)a < (uintptr_t)b + b_bytes && (uintptr_t)b < (uintptr_t)a + a_bytes;
+}
+
+/* Does the image share memory with what it is drawn from? */
+static int image_overlaps(const struct atoms *atoms, const void *data, size_t bytes)
+{
+    const size_t n = (size_t)atoms->n, numbers = n * sizeof(double);
+    return overlaps(atoms->coords_A, 3 * numbers, data, bytes) || overlaps(atoms->radii_A, numbers, data, bytes)
+           || overlaps(atoms->channel_masks, n * sizeof(uint32_t), data, bytes)
+           || overlaps(atoms->occupancies, numbers, data, bytes);
+}
+
 int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *radii_A, const uint32_t *channel_masks,
                        const double *occupancies, int n_channels, int is_max, int64_t length_voxels,
                        double resolution_A, double center_x_A, double center_y_A, double center_z_A, int fill,
@@ -42,10 +56,13 @@ int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *ra
         data, length_voxels, volume, resolution_A, {center_x_A, center_y_A, center_z_A}, is_float64, is_max, fill,
     };
     const struct atoms atoms = {n_atoms, coords_A, radii_A, channel_masks, occupancies};
+    const size_t bytes = (size_t)(n_channels * volume) * (is_float64 ? sizeof(double) : sizeof(float));
+    if (image_overlaps(&atoms, data, bytes))
+        return VOXELIZER_OVERLAP;
     double *work;
     if (!allocate_work(n_atoms, radii_A, &image, &work))
         return VOXELIZER_NO_MEMORY;
-    memset(data, 0, (size_t)(n_channels * volume) * (is_float64 ? sizeof(double) : sizeof(float)));
+    memset(data, 0, bytes);
     kernel()->draw(&atoms, &image, work);
     free(work);
     return VOXELIZER_FINE;

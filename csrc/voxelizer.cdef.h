@@ -3,13 +3,14 @@
 #define VOXELIZER_FINE -1
 #define VOXELIZER_NO_MEMORY -2
 #define VOXELIZER_NO_KERNEL -3
+#define VOXELIZER_OVERLAP -4
 
 /* Index of the first atom that cannot be drawn, or VOXELIZER_FINE. occupancies may be NULL (all 1). */
 int64_t voxelizer_first_bad_atom(int64_t n_atoms, const double *coords_A, const double *radii_A,
                                  const uint32_t *channel_masks, const double *occupancies, int n_channels, int is_max);
 
 /* Zero the image, (n_channels, length_voxels ^ 3) float or double, and draw the atoms. Writes nothing if it returns
-   anything but VOXELIZER_FINE. fill: 0 fraction of atom, 1 overlap in A^3, 2 fraction of voxel. */
+   anything but VOXELIZER_FINE; VOXELIZER_OVERLAP: the image shares memory with the atoms. fill: 0 fraction of atom, 1 overlap in A^3, 2 fraction of voxel. */
 int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *radii_A, const uint32_t *channel_masks,
                        const double *occupancies, int n_channels, int is_max, int64_t length_voxels,
                        double resolution_A, double center_x_A, double center_y_A, double center_z_A, int fill,
