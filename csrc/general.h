@@ -61,7 +61,7 @@ static void place_axis(struct axis *axis, double offset_A, double radius_A, cons
         const double distance = fabs(upper);
         axis->distance[i] = distance < 1.0 ? distance : 1.0;
         axis->sign[i] = upper < 0.0 ? -1.0 : 1.0;
-        axis->p[i] = cap(axis->distance[i]);
+        axis->p[i] = 0.5 * axis->distance[i] * (3.0 - axis->distance[i] * axis->distance[i]);
         if (i > 0) {
             const double nearest = lower > 0.0 ? lower : upper < 0.0 ? -upper : 0.0;
             const double farthest = -lower > upper ? -lower : upper;
@@ -74,7 +74,13 @@ static void place_axis(struct axis *axis, double offset_A, double radius_A, cons
 
 static void flush_pairs(struct pair_queue *queue)
 {
-    corners_q(queue->n, queue->a, queue->b, queue->q);
+    /* Lanes that nobody reads must hold numbers. */
+    for (int i = queue->n; i < whole_vectors(queue->n); i++)
+        queue->a[i] = queue->b[i] = 0.0;
+    for (int i = 0; i < queue->n; i += LANES) {
+        const vec a = load(&queue->a[i]), b = load(&queue->b[i]);
+        store(&queue->q[i], wedge(a, b, cap(a), cap(b), other_leg(a), other_leg(b)));
+    }
     for (int i = 0; i < queue->n; i++)
         *queue->target[i] = queue->q[i];
     queue->n = 0;

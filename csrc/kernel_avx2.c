@@ -1,16 +1,17 @@
 /* The kernel for AVX2 and FMA: most x86-64 processors since 2013. */
-#include <math.h>
-
 #include "kernel.h"
 
 #if X86_KERNELS
+#include <immintrin.h>
+#include <math.h>
+
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2"))), apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,bmi,bmi2")
 #endif
-#define HAS_FMA 1
+#define KERNEL_AVX2
 #include "kernel_body.h"
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1,9 +1,10 @@
 /* The kernel for AVX-512 (F, DQ, BW, VL): server processors since 2017, desktop ones of AMD since 2022. */
-#include <math.h>
-
 #include "kernel.h"
 
 #if X86_KERNELS
+#include <immintrin.h>
+#include <math.h>
+
 /* Left to themselves, compilers use half of each register. */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi,bmi2"))), \
@@ -12,7 +13,7 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma,bmi,bmi2,prefer-vector-width=512")
 #endif
-#define HAS_FMA 1
+#define KERNEL_AVX512
 #include "kernel_body.h"
 #if defined(__clang__)
 #pragma clang attribute pop

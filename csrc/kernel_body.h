@@ -15,7 +15,7 @@ static void draw(const struct atoms *atoms, const struct image *image, double *w
     const double half_length_A = 0.5 * (double)image->length * image->resolution_A;
     const double *center_A = image->center_A;
     struct octant_group group;
-    group.n = 0;
+    octants_start(&group);
     for (int64_t i = 0; i < atoms->n; i++) {
         const double *x = atoms->coords_A + 3 * i;
         const struct sphere sphere = {

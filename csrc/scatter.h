@@ -34,30 +34,30 @@ static void scatter_row(const struct image *image, uint32_t channel_mask, int64_
             add_row(image, start, n, values);
 }
 
-#define DEFINE_CELLS(name, real, combine)                                                    \
-    static void name(real *cell, const int64_t step[3], const double values[8])              \
+#define DEFINE_PAIRS(name, real, combine)                                                    \
+    static inline void name(real *cell, int64_t length, const double *const values[4])       \
     {                                                                                        \
-        for (int i = 0; i < 8; i++) {                                                        \
-            real *at = cell + (i & 1 ? step[0] : 0) + (i & 2 ? step[1] : 0) + (i & 4 ? step[2] : 0); \
-            *at = combine(real, *at, values[i]);                                             \
-        }                                                                                    \
+        real *const rows[4] = {cell, cell + length, cell + length * length, cell + (length + 1) * length}; \
+        for (int i = 0; i < 4; i++)                                                          \
+            for (int z = 0; z < 2; z++)                                                      \
+                rows[i][z] = combine(real, rows[i][z], values[i][z]);                        \
     }
-DEFINE_CELLS(cells_sum_f32, float, SUM)
-DEFINE_CELLS(cells_sum_f64, double, SUM)
-DEFINE_CELLS(cells_max_f32, float, MAX)
-DEFINE_CELLS(cells_max_f64, double, MAX)
+DEFINE_PAIRS(pairs_sum_f32, float, SUM)
+DEFINE_PAIRS(pairs_sum_f64, double, SUM)
+DEFINE_PAIRS(pairs_max_f32, float, MAX)
+DEFINE_PAIRS(pairs_max_f64, double, MAX)
 
-/* Cell i of 8 lies at voxel + (i & 1 ? step[0] : 0) + (i & 2 ? step[1] : 0) + (i & 4 ? step[2] : 0). */
-static void scatter_cells(const struct image *image, uint32_t channel_mask, int64_t voxel, const int64_t step[3],
-                   const double values[8])
+/* The 2 x 2 x 2 cells from `voxel` on: values[2 x + y][z]. */
+static inline void scatter_pairs(const struct image *image, uint32_t channel_mask, int64_t voxel,
+                                 const double *const values[4])
 {
     for (int64_t start = voxel; channel_mask; channel_mask >>= 1, start += image->channel_stride) {
         if (!(channel_mask & 1))
             continue;
         if (image->is_float64)
-            (image->is_max ? cells_max_f64 : cells_sum_f64)((double *)image->data + start, step, values);
+            (image->is_max ? pairs_max_f64 : pairs_sum_f64)((double *)image->data + start, image->length, values);
         else
-            (image->is_max ? cells_max_f32 : cells_sum_f32)((float *)image->data + start, step, values);
+            (image->is_max ? pairs_max_f32 : pairs_sum_f32)((float *)image->data + start, image->length, values);
     }
 }
 

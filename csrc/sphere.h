@@ -9,58 +9,59 @@
    each odd in each argument, and
      share of {x > a, y > b, z > c} = 1/8 [1 - p(a) - p(b) - p(c) + q(a, b) + q(a, c) + q(b, c) + s(a, b, c)].
    Derived from the divergence theorem and the Gauss-Bonnet theorem on the patch of the sphere. In a difference over the
-   corners of a box all but s cancels: share of a box = -1/8 (triple difference of s). */
+   corners of a box all but s cancels: share of a box = -1/8 (triple difference of s).
+
+   The angles of q need neither branch nor selection. With A = sqrt(1 - a^2) and B likewise, the hypotenuses of
+   (b, w), (a, w) and (a b, w) are A, B and A B, so that the tangents of the half angles are
+     b / (w + A),   a / (w + B),   a b / (w + A B),            all within [0, 1];
+   taking pi/8 off each half angle leaves u = (y - k x) / (x + k y), k = tan(pi/8), within [-k, k], and
+     q(a, b) = 2/pi a b w + (p(a) + p(b) - 1) / 2 + 4/pi [p(a) atan u_b + p(b) atan u_a - atan u_ab].
+   Where a^2 + b^2 >= 1, w is 0, the tangents are clamped, and the same expression is p(a) + p(b) - 1. */
 #ifndef SPHERE_H
 #define SPHERE_H
 
-#include <math.h>
+#include "lanes.h"
 
-#include "voxelizer.h"
+#define PI 3.14159265358979323846
+#define TAN_PI_8 0.41421356237309504880
 
-static inline double clamp_unit(double x) { return x < -1.0 ? -1.0 : x > 1.0 ? 1.0 : x; }
+static inline vec clamped(vec x) { return larger(all(-1.0), smaller(x, all(1.0))); }
 
-/* p, for 0 <= a <= 1 or odd. */
-static inline double cap(double a) { return 0.5 * a * (3.0 - a * a); }
+/* p. */
+static inline vec cap(vec a) { return 0.5 * a * muladd(-a, a, all(3.0)); }
 
-/* atan(y / x) for x, y >= 0, to 1 ulp or so; 0 where both are 0. One division, no branch: compilers vectorise it. */
-static inline double quarter_atan(double y, double x)
+/* sqrt(1 - a^2), for 0 <= a <= 1. */
+static inline vec other_leg(vec a) { return root(larger(muladd(-a, a, all(1.0)), all(0.0))); }
+
+/* atan of the tangent of (half an angle - pi/8), given the half angle's tangent y / x >= 0, which rounding may put above
+   1; its error is 1.3e-16. 0 where both are 0. */
+static inline vec half_angle(vec y, vec x)
 {
-    const int steep = y > x;
-    const double low = steep ? x : y;
-    const double high = (steep ? y : x) + 1e-300;
-    /* Above tan(pi / 8): atan(t) = pi/4 + atan((t - 1) / (t + 1)). */
-    const int wide = low > 0.41421356237309504880 * high;
-    const double t = (wide ? low - high : low) / (wide ? low + high : high);
-    const double z = t * t;
-    /* (atan(t) / t - 1) / t^2, fitted at Chebyshev nodes over |t| <= tan(pi / 8): error of atan 1.3e-16 of t. */
-    double r = 0.022750525406052223896;
-    r = r * z - 0.044833345062807465565;
-    r = r * z + 0.057363321307031952809;
-    r = r * z - 0.066496136895504086678;
-    r = r * z + 0.076910551578496687447;
-    r = r * z - 0.090908525571459679276;
-    r = r * z + 0.11111109636533431119;
-    r = r * z - 0.14285714266096603593;
-    r = r * z + 0.19999999999898408045;
-    r = r * z - 0.3333333333333324625;
-    const double angle = (wide ? PI / 4 : 0.0) + (t + t * z * r);
-    return steep ? PI / 2 - angle : angle;
+    const vec k = all(TAN_PI_8);
+    const vec u = smaller(muladd(-k, x, y) / muladd(k, y, x + 1e-300), k);
+    const vec z = u * u;
+    /* (atan(u) / u - 1) / u^2, fitted at Chebyshev nodes over |u| <= tan(pi / 8). */
+    vec r = all(0.022750525406052223896);
+    r = muladd(r, z, all(-0.044833345062807465565));
+    r = muladd(r, z, all(0.057363321307031952809));
+    r = muladd(r, z, all(-0.066496136895504086678));
+    r = muladd(r, z, all(0.076910551578496687447));
+    r = muladd(r, z, all(-0.090908525571459679276));
+    r = muladd(r, z, all(0.11111109636533431119));
+    r = muladd(r, z, all(-0.14285714266096603593));
+    r = muladd(r, z, all(0.19999999999898408045));
+    r = muladd(r, z, all(-0.3333333333333324625));
+    return muladd(u * z, r, u);
 }
 
-/* q, for 0 <= a, b <= 1. */
-static inline double wedge(double a, double b)
+/* q, for 0 <= a, b <= 1, given p and sqrt(1 - .^2) of each. */
+static inline vec wedge(vec a, vec b, vec p_a, vec p_b, vec leg_a, vec leg_b)
 {
-    const double w2 = 1.0 - a * a - b * b;
-    const double w = sqrt(w2 > 0.0 ? w2 : 0.0);
-    const double ab = a * b;
-    return (2.0 / PI) * (ab * w - quarter_atan(ab, w) + cap(a) * quarter_atan(b, w) + cap(b) * quarter_atan(a, w));
-}
-
-/* q for n pairs: where nearly all the time goes. */
-static void corners_q(int n, const double *restrict a, const double *restrict b, double *restrict q)
-{
-    for (int i = 0; i < n; i++)
-        q[i] = wedge(a[i], b[i]);
+    const vec ab = a * b;
+    const vec w = root(larger(muladd(-b, b, muladd(-a, a, all(1.0))), all(0.0)));
+    const vec angles = muladd(p_a, half_angle(b, w + leg_a),
+                              muladd(p_b, half_angle(a, w + leg_b), -half_angle(ab, muladd(leg_a, leg_b, w))));
+    return muladd(all(4.0 / PI), angles, muladd(2.0 / PI * ab, w, 0.5 * (p_a + p_b - 1.0)));
 }
 
 #endif

@@ -6,8 +6,6 @@
 
 #include "voxelizer.cdef.h"
 
-#define PI 3.14159265358979323846
-
 /* The image and how a value goes into it. */
 struct image {
     void *data;             /* (channels, length, length, length) */
@@ -37,12 +35,15 @@ struct sphere {
     uint32_t channel_mask;
 };
 
+/* Of radius 1: 4/3 pi. */
+#define SPHERE_VOLUME 4.1887902047863909846
+
 /* Volume of the sphere in units of the fill: what a fraction of the sphere is multiplied by. Kept finite, because
    0 * inf is NaN. */
 static inline double fill_unit(const struct image *image, double radius_A)
 {
     const double r = image->fill == 2 ? radius_A / image->resolution_A : radius_A;
-    const double volume = image->fill == 0 ? 1.0 : 4.0 / 3.0 * PI * r * r * r;
+    const double volume = image->fill == 0 ? 1.0 : SPHERE_VOLUME * r * r * r;
     return volume < 1e300 ? volume : 1e300;
 }
 

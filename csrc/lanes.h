@@ -1,0 +1,132 @@
+/* Vectors of float64 in the widest registers of the kernel that is being compiled. LANES of them make a vec.
+
+   The arithmetic operators work on vec as they are; here is the rest. Every processor computes the same but for
+   `muladd`, which rounds once where there is FMA. Where no instruction set is known a vec is one double, and the loops
+   over them are for the compiler to vectorise. */
+#ifndef LANES_H
+#define LANES_H
+
+#include <math.h>
+
+#if (defined(KERNEL_AVX2) || defined(KERNEL_AVX512) || defined(__SSE2__)) && (defined(__GNUC__) || defined(__clang__))
+#include <immintrin.h>
+#endif
+
+#if defined(KERNEL_AVX512)
+
+#define LANES 8
+typedef __m512d vec;
+static inline vec load(const double *x) { return _mm512_loadu_pd(x); }
+static inline void store(double *to, vec x) { _mm512_storeu_pd(to, x); }
+static inline vec all(double x) { return _mm512_set1_pd(x); }
+static inline vec muladd(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
+static inline vec root(vec x) { return _mm512_sqrt_pd(x); }
+static inline vec smaller(vec x, vec y) { return _mm512_min_pd(x, y); }
+static inline vec larger(vec x, vec y) { return _mm512_max_pd(x, y); }
+static inline vec absolute(vec x) { return _mm512_abs_pd(x); }
+/* |x| with the sign of y. */
+static inline vec with_sign(vec x, vec y)
+{
+    /* Bit by bit: of y where the mask is set, else of x. */
+    return _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(y), _mm512_castpd_si512(x),
+                                                         _mm512_set1_epi64(INT64_MIN), 0xE4));
+}
+/* a < b ? x : y */
+static inline vec if_less(vec a, vec b, vec x, vec y)
+{
+    return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x);
+}
+/* Towards zero, for |x| < 2^31. */
+static inline vec truncated(vec x) { return _mm512_cvtepi32_pd(_mm512_cvttpd_epi32(x)); }
+/* x0, y0, x1, y1, ... */
+static inline void store_interleaved(double *to, vec x, vec y)
+{
+    _mm512_storeu_pd(to, _mm512_permutex2var_pd(x, _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), y));
+    _mm512_storeu_pd(to + 8, _mm512_permutex2var_pd(x, _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4), y));
+}
+
+#elif defined(KERNEL_AVX2)
+
+#define LANES 4
+typedef __m256d vec;
+static inline vec load(const double *x) { return _mm256_loadu_pd(x); }
+static inline void store(double *to, vec x) { _mm256_storeu_pd(to, x); }
+static inline vec all(double x) { return _mm256_set1_pd(x); }
+static inline vec muladd(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
+static inline vec root(vec x) { return _mm256_sqrt_pd(x); }
+static inline vec smaller(vec x, vec y) { return _mm256_min_pd(x, y); }
+static inline vec larger(vec x, vec y) { return _mm256_max_pd(x, y); }
+static inline vec absolute(vec x) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), x); }
+static inline vec with_sign(vec x, vec y)
+{
+    const vec sign = _mm256_set1_pd(-0.0);
+    return _mm256_or_pd(_mm256_andnot_pd(sign, x), _mm256_and_pd(sign, y));
+}
+static inline vec if_less(vec a, vec b, vec x, vec y)
+{
+    return _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LT_OQ));
+}
+static inline vec truncated(vec x) { return _mm256_cvtepi32_pd(_mm256_cvttpd_epi32(x)); }
+static inline void store_interleaved(double *to, vec x, vec y)
+{
+    const vec even = _mm256_unpacklo_pd(x, y), odd = _mm256_unpackhi_pd(x, y);
+    _mm256_storeu_pd(to, _mm256_permute2f128_pd(even, odd, 0x20));
+    _mm256_storeu_pd(to + 4, _mm256_permute2f128_pd(even, odd, 0x31));
+}
+
+#elif defined(__SSE2__) && (defined(__GNUC__) || defined(__clang__))
+
+#define LANES 2
+typedef __m128d vec;
+static inline vec load(const double *x) { return _mm_loadu_pd(x); }
+static inline void store(double *to, vec x) { _mm_storeu_pd(to, x); }
+static inline vec all(double x) { return _mm_set1_pd(x); }
+static inline vec muladd(vec a, vec b, vec c) { return a * b + c; }
+static inline vec root(vec x) { return _mm_sqrt_pd(x); }
+static inline vec smaller(vec x, vec y) { return _mm_min_pd(x, y); }
+static inline vec larger(vec x, vec y) { return _mm_max_pd(x, y); }
+static inline vec absolute(vec x) { return _mm_andnot_pd(_mm_set1_pd(-0.0), x); }
+static inline vec with_sign(vec x, vec y)
+{
+    const vec sign = _mm_set1_pd(-0.0);
+    return _mm_or_pd(_mm_andnot_pd(sign, x), _mm_and_pd(sign, y));
+}
+static inline vec if_less(vec a, vec b, vec x, vec y)
+{
+    const vec mask = _mm_cmplt_pd(a, b);
+    return _mm_or_pd(_mm_and_pd(mask, x), _mm_andnot_pd(mask, y));
+}
+static inline vec truncated(vec x) { return _mm_cvtepi32_pd(_mm_cvttpd_epi32(x)); }
+static inline void store_interleaved(double *to, vec x, vec y)
+{
+    _mm_storeu_pd(to, _mm_unpacklo_pd(x, y));
+    _mm_storeu_pd(to + 2, _mm_unpackhi_pd(x, y));
+}
+
+#else
+
+#define LANES 1
+typedef double vec;
+static inline vec load(const double *x) { return *x; }
+static inline void store(double *to, vec x) { *to = x; }
+static inline vec all(double x) { return x; }
+static inline vec muladd(vec a, vec b, vec c) { return a * b + c; }
+static inline vec root(vec x) { return sqrt(x); }
+static inline vec smaller(vec x, vec y) { return x < y ? x : y; }
+static inline vec larger(vec x, vec y) { return x > y ? x : y; }
+static inline vec absolute(vec x) { return fabs(x); }
+static inline vec with_sign(vec x, vec y) { return copysign(x, y); }
+static inline vec if_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
+static inline vec truncated(vec x) { return (double)(int32_t)x; }
+static inline void store_interleaved(double *to, vec x, vec y)
+{
+    to[0] = x;
+    to[1] = y;
+}
+
+#endif
+
+/* n, rounded up to whole vectors. */
+static inline int whole_vectors(int n) { return (n + LANES - 1) / LANES * LANES; }
+
+#endif
