@@ -4,12 +4,13 @@
 
 #include "kernel.h"
 
-/* Numbers that general_draw needs to work in. A double: it may exceed any integer. */
+/* Numbers that general_draw needs to work in: 18 columns along the planes, 2 along z, and 4 tables; vectors beyond the
+   last plane included. A double: it may exceed any integer. */
 static double general_work_doubles(double max_radius_A, const struct image *image)
 {
     const double spanned = 2.0 * max_radius_A / image->resolution_A + 4.0;
-    const double planes = 1.0 + (spanned < (double)image->length ? spanned : (double)image->length);
-    return 5.0 * planes * planes + 16.0 * planes;
+    const double planes = 1.0 + MAX_LANES + (spanned < (double)image->length ? spanned : (double)image->length);
+    return 4.0 * planes * planes + 20.0 * planes;
 }
 
 /* Work arrays for the largest sphere that is not drawn by octants; *work is NULL where none is. */
@@ -53,7 +54,7 @@ int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *ra
         return bad;
     const int64_t volume = length_voxels * length_voxels * length_voxels;
     const struct image image = {
-        data, length_voxels, volume, resolution_A, {center_x_A, center_y_A, center_z_A}, is_float64, is_max, fill,
+        data, length_voxels, volume, n_channels * volume, resolution_A, {center_x_A, center_y_A, center_z_A}, is_float64, is_max, fill,
     };
     const struct atoms atoms = {n_atoms, coords_A, radii_A, channel_masks, occupancies};
     const size_t bytes = (size_t)(n_channels * volume) * (is_float64 ? sizeof(double) : sizeof(float));

@@ -1,35 +1,31 @@
 /* Spheres of any radius. Planes cut to the image; q once per pair of planes, s once per corner, both shared by the
-   voxels around; a voxel's share is the triple difference of s. */
+   voxels around; a voxel's share is the triple difference of s. Vectors run along z. */
 #ifndef GENERAL_H
 #define GENERAL_H
 
 #include "scatter.h"
 #include "sphere.h"
 
-/* The planes that bound the voxels of one axis, in radii from the centre of the sphere. */
+/* The planes that bound the voxels of one axis, and in the last vector some beyond the image. */
 struct axis {
     int64_t first;    /* index of the first voxel in the image */
     int64_t n;        /* voxels; there are n + 1 planes */
-    double *distance; /* |plane|, at most 1, (n + 1) */
+    int64_t padded;   /* planes, rounded up to whole vectors: the length of these arrays */
+    double *distance; /* |plane| in radii from the centre of the sphere, at most 1 */
     double *sign;     /* of the plane */
     double *p;        /* p(distance) */
-    double *nearest2; /* squared distance of the nearest point of each voxel, (n) */
+    double *leg;      /* sqrt(1 - distance^2) */
+    /* Of the voxel above each plane: squared distance of its nearest and of its farthest point; beyond the last voxel
+       4, outside any sphere. */
+    double *nearest2;
     double *farthest2;
 };
 
 struct block {
     struct axis axis[3];
-    double *q_xy, *q_xz, *q_yz; /* (n + 1, n + 1) each, of distances */
-    double *s[2];               /* s at the corners of two successive x planes, (ny + 1, nz + 1) each */
-    double *values;             /* (nz) */
-};
-
-/* Pairs of planes whose q needs the full formula, evaluated in groups. */
-#define PAIRS 128
-struct pair_queue {
-    int n;
-    double a[PAIRS], b[PAIRS], q[PAIRS];
-    double *target[PAIRS];
+    double *q_xy, *q_xz, *q_yz; /* (planes, padded) each: q of the distances */
+    double *s;                  /* (y planes, z padded): s at the corners of an x plane */
+    double *rise[2];            /* (z padded): s of an x plane less s of the one before, along two y planes */
 };
 
 static double *take(double **work, int64_t n)
@@ -41,6 +37,8 @@ static double *take(double **work, int64_t n)
 
 static double clamp_to(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
+static const double COUNT[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
 /* Fill an axis; its n is 0 where the sphere misses the image. */
 static void place_axis(struct axis *axis, double offset_A, double radius_A, const struct image *image, double **work)
 {
@@ -50,143 +48,159 @@ static void place_axis(struct axis *axis, double offset_A, double radius_A, cons
     const double end = clamp_to(ceil((offset_A + radius_A) / h + half_length), 0.0, (double)image->length);
     axis->first = (int64_t)first;
     axis->n = end > first ? (int64_t)end - axis->first : 0;
-    axis->distance = take(work, axis->n + 1);
-    axis->sign = take(work, axis->n + 1);
-    axis->p = take(work, axis->n + 1);
-    axis->nearest2 = take(work, axis->n + 1);
-    axis->farthest2 = take(work, axis->n + 1);
-    double lower = 0.0;
-    for (int64_t i = 0; i <= axis->n; i++) {
-        const double upper = (((double)(axis->first + i) - half_length) * h - offset_A) / radius_A;
-        const double distance = fabs(upper);
-        axis->distance[i] = distance < 1.0 ? distance : 1.0;
-        axis->sign[i] = upper < 0.0 ? -1.0 : 1.0;
-        axis->p[i] = 0.5 * axis->distance[i] * (3.0 - axis->distance[i] * axis->distance[i]);
-        if (i > 0) {
-            const double nearest = lower > 0.0 ? lower : upper < 0.0 ? -upper : 0.0;
-            const double farthest = -lower > upper ? -lower : upper;
-            axis->nearest2[i - 1] = nearest * nearest;
-            axis->farthest2[i - 1] = farthest * farthest;
-        }
-        lower = upper;
+    axis->padded = whole_vectors(axis->n + 1);
+    double **const columns[] = {&axis->distance, &axis->sign,     &axis->p,
+                                &axis->leg,      &axis->nearest2, &axis->farthest2};
+    for (int i = 0; i < 6; i++)
+        *columns[i] = take(work, axis->padded);
+    /* Lower plane of each voxel; the upper one is computed as the lower of the next, so that both are the same. */
+    const vec count = load(COUNT), one = all(1.0), zero = all(0.0);
+    for (int64_t i = 0; i < axis->padded; i += LANES) {
+        const vec index = count + (first + (double)i);
+        const vec lower = ((index - half_length) * h - offset_A) / radius_A;
+        const vec upper = ((index + 1.0 - half_length) * h - offset_A) / radius_A;
+        const vec distance = smaller(absolute(lower), one);
+        store(axis->distance + i, distance);
+        store(axis->sign + i, if_less(lower, zero, -one, one));
+        store(axis->p + i, cap(distance));
+        store(axis->leg + i, other_leg(distance));
+        const vec nearest = larger(larger(lower, -upper), zero), farthest = larger(-lower, upper);
+        const vec last = all(end - 0.5);
+        store(axis->nearest2 + i, if_less(index, last, nearest * nearest, all(4.0)));
+        store(axis->farthest2 + i, if_less(index, last, farthest * farthest, all(4.0)));
     }
 }
+
+/* Pairs of planes whose edge cuts the sphere, from many rows of q: side by side they fill whole vectors. */
+#define RUNS 32
+struct run {
+    double a2_left, p_a;   /* 1 - a^2 and p(a) of the row */
+    const double *b, *p_b; /* the planes of the other axis */
+    double *q;             /* where they go */
+    const double *found;   /* q of the first lane, if it were in the queue */
+};
+struct pair_queue {
+    int n, n_runs;
+    struct run runs[RUNS];
+    double a[RUNS * LANES], p_a[RUNS * LANES], leg_a[RUNS * LANES];
+    double b[RUNS * LANES], p_b[RUNS * LANES], leg_b[RUNS * LANES];
+    double q[LANES + RUNS * LANES]; /* the first lanes stay empty */
+};
 
 static void flush_pairs(struct pair_queue *queue)
 {
-    /* Lanes that nobody reads must hold numbers. */
-    for (int i = queue->n; i < whole_vectors(queue->n); i++)
-        queue->a[i] = queue->b[i] = 0.0;
-    for (int i = 0; i < queue->n; i += LANES) {
-        const vec a = load(&queue->a[i]), b = load(&queue->b[i]);
-        store(&queue->q[i], wedge(a, b, cap(a), cap(b), other_leg(a), other_leg(b)));
+    /* Rows are copied by the vector: beyond the last pair stand others of its row, valid as any. */
+    for (int i = 0; i < queue->n; i += LANES)
+        store(queue->q + LANES + i, wedge(load(queue->a + i), load(queue->b + i), load(queue->p_a + i),
+                                          load(queue->p_b + i), load(queue->leg_a + i), load(queue->leg_b + i)));
+    for (int i = 0; i < queue->n_runs; i++) {
+        const struct run *run = &queue->runs[i];
+        const vec b = load(run->b);
+        /* Elsewhere p(a) + p(b) - 1, which includes q(1, b) = p(b). */
+        store(run->q, if_less(b * b, all(run->a2_left), load(run->found), run->p_a - 1.0 + load(run->p_b)));
     }
-    for (int i = 0; i < queue->n; i++)
-        *queue->target[i] = queue->q[i];
-    queue->n = 0;
+    queue->n = queue->n_runs = 0;
 }
 
-/* q of every pair of planes of two axes; only pairs whose edge cuts the sphere cost more than an addition. */
+/* q of every pair of planes of two axes, (u planes, v padded). */
 static void fill_q(const struct axis *u, const struct axis *v, double *q, struct pair_queue *queue)
 {
     for (int64_t i = 0; i <= u->n; i++) {
-        const double a = u->distance[i];
-        for (int64_t j = 0; j <= v->n; j++, q++) {
-            const double b = v->distance[j];
-            *q = u->p[i] + v->p[j] - 1.0; /* includes q(1, b) = p(b) */
-            if (a * a + b * b < 1.0) {
-                queue->a[queue->n] = a;
-                queue->b[queue->n] = b;
-                queue->target[queue->n] = q;
-                if (++queue->n == PAIRS)
-                    flush_pairs(queue);
-            }
+        const double a = u->distance[i], a2_left = 1.0 - a * a;
+        for (int64_t j = 0; j < v->padded; j += LANES, q += LANES) {
+            const vec b = load(v->distance + j);
+            /* Distances fall towards the centre and rise beyond it: those that are small enough stand together. */
+            int start, n;
+            find_run(which_less(b * b, all(a2_left)), &start, &n);
+            const int at = queue->n;
+            store(queue->a + at, all(a));
+            store(queue->p_a + at, all(u->p[i]));
+            store(queue->leg_a + at, all(u->leg[i]));
+            store(queue->b + at, load(v->distance + j + start));
+            store(queue->p_b + at, load(v->p + j + start));
+            store(queue->leg_b + at, load(v->leg + j + start));
+            const struct run run = {a2_left, u->p[i], v->distance + j, v->p + j, q, queue->q + LANES + at - start};
+            queue->runs[queue->n_runs++] = run;
+            queue->n += n;
+            if (queue->n_runs == RUNS)
+                flush_pairs(queue);
         }
     }
 }
 
-/* s at the corners along z of the edge between x plane i and y plane j. */
-static void fill_s_row(const struct block *block, int64_t i, int64_t j, double *restrict s)
+static void fill_all_q(const struct block *block)
+{
+    struct pair_queue queue;
+    queue.n = queue.n_runs = 0;
+    fill_q(&block->axis[0], &block->axis[1], block->q_xy, &queue);
+    fill_q(&block->axis[0], &block->axis[2], block->q_xz, &queue);
+    fill_q(&block->axis[1], &block->axis[2], block->q_yz, &queue);
+    flush_pairs(&queue);
+}
+
+/* What turns triple differences of s into the values of one sphere. */
+struct value_rule {
+    double eighth;      /* 1/8 of the volume of the sphere, in units of the fill */
+    double whole_voxel; /* value of a voxel that lies wholly in the sphere, likewise */
+    double occupancy;
+    uint32_t channel_mask;
+};
+
+static struct value_rule value_rule_of(const struct sphere *sphere, const struct image *image)
+{
+    const double h = image->resolution_A, ratio = h / sphere->radius_A;
+    const double whole = image->fill == 0   ? ratio * ratio * ratio / SPHERE_VOLUME
+                         : image->fill == 1 ? h * h * h
+                                            : 1.0;
+    const struct value_rule rule = {
+        0.125 * fill_unit(image, sphere->radius_A),
+        whole,
+        sphere->occupancy,
+        sphere->channel_mask,
+    };
+    return rule;
+}
+
+static inline vec difference(const double *above, const double *below) { return load(above) - load(below); }
+
+/* Add the values of the voxels along z at (i, j). above, below: s of x plane i + 1 less s of x plane i, along y planes
+   j + 1 and j. */
+static void draw_row(const struct block *block, int64_t i, int64_t j, const double *above, const double *below,
+                     const struct value_rule *rule, const struct image *image)
 {
     const struct axis *x = &block->axis[0], *y = &block->axis[1], *z = &block->axis[2];
-    const double *restrict q_xz = block->q_xz + i * (z->n + 1);
-    const double *restrict q_yz = block->q_yz + j * (z->n + 1);
-    const double *restrict c = z->distance, *restrict p = z->p, *restrict sign = z->sign;
-    const double ab = x->distance[i] * y->distance[j], sign_ab = x->sign[i] * y->sign[j];
-    const double c2_inside = 1.0 - x->distance[i] * x->distance[i] - y->distance[j] * y->distance[j];
-    const double rest = x->p[i] + y->p[j] - 1.0 - block->q_xy[i * (y->n + 1) + j];
-    for (int64_t k = 0; k <= z->n; k++) {
-        const double inside = -6.0 / PI * (ab * c[k]);
-        const double outside = rest + p[k] - q_xz[k] - q_yz[k];
-        s[k] = sign_ab * sign[k] * (c[k] * c[k] < c2_inside ? inside : outside);
+    const vec nearest2_xy = all(x->nearest2[i] + y->nearest2[j]), one = all(1.0), zero = all(0.0);
+    const vec farthest2_xy = all(x->farthest2[i] + y->farthest2[j]), whole = all(rule->whole_voxel);
+    const int64_t voxel = ((x->first + i) * image->length + y->first + j) * image->length + z->first;
+    vec here = difference(above, below);
+    for (int64_t k = 0; k < z->n; k += LANES) {
+        const int is_last = k + LANES >= z->padded;
+        const vec next = is_last ? here : difference(above + k + LANES, below + k + LANES);
+        const vec share = rule->eighth * (here - shifted(here, next));
+        /* Exactly 0 where the nearest point is not inside the sphere, and not below 0 by rounding. */
+        const vec cut = if_less(nearest2_xy + load(z->nearest2 + k), one, smaller(larger(share, zero), whole), zero);
+        const vec value = if_less(one, farthest2_xy + load(z->farthest2 + k), cut, whole) * rule->occupancy;
+        scatter_vector(image, rule->channel_mask, voxel + k, z->n - k, value);
+        here = next;
     }
 }
 
-/* Squared distance of the nearest of the voxels on both sides of plane i. */
-static double nearest2_around(const struct axis *axis, int64_t i)
-{
-    const double below = i > 0 ? axis->nearest2[i - 1] : 1.0;
-    const double above = i < axis->n ? axis->nearest2[i] : 1.0;
-    return below < above ? below : above;
-}
-
-/* s at all corners of x plane i that some cut voxel needs. */
-static void fill_s_plane(const struct block *block, int64_t i, double *s)
-{
-    const struct axis *y = &block->axis[1];
-    const double nearest2_x = nearest2_around(&block->axis[0], i);
-    for (int64_t j = 0; j <= y->n; j++)
-        if (nearest2_x + nearest2_around(y, j) < 1.0)
-            fill_s_row(block, i, j, s + j * (block->axis[2].n + 1));
-}
-
-/* Values of the voxels along z at (i, j), in units of the fill. The four rows of s surround them. */
-static void fill_values(const struct block *block, int64_t i, int64_t j, int64_t start, int64_t end, double unit,
-                        double whole_voxel)
-{
-    const struct axis *z = &block->axis[2];
-    const double nearest2_xy = block->axis[0].nearest2[i] + block->axis[1].nearest2[j];
-    const double farthest2_xy = block->axis[0].farthest2[i] + block->axis[1].farthest2[j];
-    const double *restrict s00 = block->s[0] + j * (z->n + 1), *restrict s01 = s00 + z->n + 1;
-    const double *restrict s10 = block->s[1] + j * (z->n + 1), *restrict s11 = s10 + z->n + 1;
-    const double *restrict nearest2 = z->nearest2, *restrict farthest2 = z->farthest2;
-    double *restrict values = block->values;
-    for (int64_t k = start; k < end; k++) {
-        const double upper = (s11[k + 1] - s10[k + 1]) - (s01[k + 1] - s00[k + 1]);
-        const double lower = (s11[k] - s10[k]) - (s01[k] - s00[k]);
-        const double share = 0.125 * unit * (lower - upper);
-        const double at_most = share < whole_voxel ? share : whole_voxel;
-        const double cut = (share > 0.0) & (nearest2_xy + nearest2[k] < 1.0) ? at_most : 0.0;
-        values[k] = farthest2_xy + farthest2[k] <= 1.0 ? whole_voxel : cut;
-    }
-}
-
-/* Value of a voxel that lies wholly in the sphere, in units of the fill. */
-static double whole_voxel_value(const struct image *image, double radius_A)
-{
-    const double h = image->resolution_A, ratio = h / radius_A;
-    return image->fill == 0 ? 0.75 / PI * ratio * ratio * ratio : image->fill == 1 ? h * h * h : 1.0;
-}
-
-static void draw_slab(const struct block *block, int64_t i, const struct sphere *sphere, const struct image *image)
+/* s at the corners along z of the edge between x plane i and y plane j replaces that of x plane i - 1; rise: the
+   difference of the two. */
+static void fill_s_row(const struct block *block, int64_t i, int64_t j, double *restrict s, double *restrict rise)
 {
     const struct axis *x = &block->axis[0], *y = &block->axis[1], *z = &block->axis[2];
-    const double unit = fill_unit(image, sphere->radius_A);
-    const double whole_voxel = whole_voxel_value(image, sphere->radius_A);
-    for (int64_t j = 0; j < y->n; j++) {
-        const double left2 = 1.0 - x->nearest2[i] - y->nearest2[j];
-        int64_t start = 0, end = z->n;
-        while (start < end && z->nearest2[start] >= left2)
-            start++;
-        while (end > start && z->nearest2[end - 1] >= left2)
-            end--;
-        if (start == end)
-            continue;
-        fill_values(block, i, j, start, end, unit, whole_voxel);
-        for (int64_t k = start; k < end; k++)
-            block->values[k] *= sphere->occupancy;
-        const int64_t voxel = ((x->first + i) * image->length + y->first + j) * image->length + z->first;
-        scatter_row(image, sphere->channel_mask, voxel + start, end - start, block->values + start);
+    const double *q_xz = block->q_xz + i * z->padded, *q_yz = block->q_yz + j * z->padded;
+    const double a = x->distance[i], b = y->distance[j];
+    const vec sign_ab = all(x->sign[i] * y->sign[j]), c2_inside = all(1.0 - a * a - b * b);
+    const vec inside_per_c = all(-6.0 / PI * (a * b));
+    const vec rest = all(x->p[i] + y->p[j] - 1.0 - block->q_xy[i * y->padded + j]);
+    for (int64_t k = 0; k < z->padded; k += LANES) {
+        const vec c = load(z->distance + k);
+        const vec outside = rest + load(z->p + k) - load(q_xz + k) - load(q_yz + k);
+        const vec s_here = if_less(c * c, c2_inside, inside_per_c * c, outside) * (sign_ab * load(z->sign + k));
+        store(rise + k, s_here - load(s + k));
+        store(s + k, s_here);
     }
 }
 
@@ -197,56 +211,53 @@ static double largest_end(const struct axis *axis)
 }
 
 /* The part of the image in reach lies wholly in the sphere: no corner is needed. */
-static void draw_inside(const struct block *block, const struct sphere *sphere, const struct image *image)
+static void draw_inside(const struct block *block, const struct value_rule *rule, const struct image *image)
 {
     const struct axis *x = &block->axis[0], *y = &block->axis[1], *z = &block->axis[2];
-    const double value = whole_voxel_value(image, sphere->radius_A) * sphere->occupancy;
-    for (int64_t k = 0; k < z->n; k++)
-        block->values[k] = value;
+    const vec value = all(rule->whole_voxel * rule->occupancy);
     for (int64_t i = x->first; i < x->first + x->n; i++)
         for (int64_t j = y->first; j < y->first + y->n; j++)
-            scatter_row(image, sphere->channel_mask, (i * image->length + j) * image->length + z->first, z->n,
-                        block->values);
+            for (int64_t k = 0; k < z->n; k += LANES)
+                scatter_vector(image, rule->channel_mask, (i * image->length + j) * image->length + z->first + k,
+                               z->n - k, if_less(load(COUNT), all((double)(z->n - k)), value, all(0.0)));
 }
 
-static void fill_all_q(const struct block *block)
+static void draw_cut(const struct block *block, const struct value_rule *rule, const struct image *image)
 {
-    struct pair_queue queue;
-    queue.n = 0;
-    fill_q(&block->axis[0], &block->axis[1], block->q_xy, &queue);
-    fill_q(&block->axis[0], &block->axis[2], block->q_xz, &queue);
-    fill_q(&block->axis[1], &block->axis[2], block->q_yz, &queue);
-    flush_pairs(&queue);
+    const struct axis *x = &block->axis[0], *y = &block->axis[1];
+    const int64_t padded = block->axis[2].padded;
+    fill_all_q(block);
+    for (int64_t j = 0; j <= y->n; j++)
+        fill_s_row(block, 0, j, block->s + j * padded, block->rise[0]);
+    for (int64_t i = 0; i < x->n; i++)
+        for (int64_t j = 0; j <= y->n; j++) {
+            fill_s_row(block, i + 1, j, block->s + j * padded, block->rise[j & 1]);
+            if (j > 0 && x->nearest2[i] + y->nearest2[j - 1] < 1.0)
+                draw_row(block, i, j - 1, block->rise[j & 1], block->rise[~j & 1], rule, image);
+        }
 }
 
 static void general_draw(const struct sphere *sphere, const struct image *image, double *work)
 {
     struct block block;
-    struct axis *x = &block.axis[0], *y = &block.axis[1], *z = &block.axis[2];
+    const struct axis *x = &block.axis[0], *y = &block.axis[1], *z = &block.axis[2];
     for (int i = 0; i < 3; i++) {
         place_axis(&block.axis[i], sphere->offset_A[i], sphere->radius_A, image, &work);
         if (block.axis[i].n == 0)
             return;
     }
-    block.values = take(&work, z->n);
+    const struct value_rule rule = value_rule_of(sphere, image);
     if (largest_end(x) + largest_end(y) + largest_end(z) <= 1.0) {
-        draw_inside(&block, sphere, image);
+        draw_inside(&block, &rule, image);
         return;
     }
-    block.q_xy = take(&work, (x->n + 1) * (y->n + 1));
-    block.q_xz = take(&work, (x->n + 1) * (z->n + 1));
-    block.q_yz = take(&work, (y->n + 1) * (z->n + 1));
-    block.s[0] = take(&work, (y->n + 1) * (z->n + 1));
-    block.s[1] = take(&work, (y->n + 1) * (z->n + 1));
-    fill_all_q(&block);
-    fill_s_plane(&block, 0, block.s[0]);
-    for (int64_t i = 0; i < x->n; i++) {
-        fill_s_plane(&block, i + 1, block.s[1]);
-        draw_slab(&block, i, sphere, image);
-        double *spare = block.s[0];
-        block.s[0] = block.s[1];
-        block.s[1] = spare;
-    }
+    block.q_xy = take(&work, (x->n + 1) * y->padded);
+    block.q_xz = take(&work, (x->n + 1) * z->padded);
+    block.q_yz = take(&work, (y->n + 1) * z->padded);
+    block.s = take(&work, (y->n + 1) * z->padded);
+    block.rise[0] = take(&work, z->padded);
+    block.rise[1] = take(&work, z->padded);
+    draw_cut(&block, &rule, image);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #define LANES_H
 
 #include <math.h>
+#include <stdint.h>
 
 #if (defined(KERNEL_AVX2) || defined(KERNEL_AVX512) || defined(__SSE2__)) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
@@ -44,6 +45,15 @@ static inline void store_interleaved(double *to, vec x, vec y)
     _mm512_storeu_pd(to, _mm512_permutex2var_pd(x, _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), y));
     _mm512_storeu_pd(to + 8, _mm512_permutex2var_pd(x, _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4), y));
 }
+/* Bit i: a < b in lane i. */
+static inline unsigned which_less(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+/* Lanes 1 to the last of x, then the first of next. */
+static inline vec shifted(vec x, vec next)
+{
+    return _mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(next), _mm512_castpd_si512(x), 1));
+}
+static inline vec load_floats(const float *x) { return _mm512_cvtps_pd(_mm256_loadu_ps(x)); }
+static inline void store_floats(float *to, vec x) { _mm256_storeu_ps(to, _mm512_cvtpd_ps(x)); }
 
 #elif defined(KERNEL_AVX2)
 
@@ -73,6 +83,13 @@ static inline void store_interleaved(double *to, vec x, vec y)
     _mm256_storeu_pd(to, _mm256_permute2f128_pd(even, odd, 0x20));
     _mm256_storeu_pd(to + 4, _mm256_permute2f128_pd(even, odd, 0x31));
 }
+static inline unsigned which_less(vec a, vec b) { return (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_LT_OQ)); }
+static inline vec shifted(vec x, vec next)
+{
+    return _mm256_permute4x64_pd(_mm256_blend_pd(x, next, 1), 0x39);
+}
+static inline vec load_floats(const float *x) { return _mm256_cvtps_pd(_mm_loadu_ps(x)); }
+static inline void store_floats(float *to, vec x) { _mm_storeu_ps(to, _mm256_cvtpd_ps(x)); }
 
 #elif defined(__SSE2__) && (defined(__GNUC__) || defined(__clang__))
 
@@ -102,6 +119,13 @@ static inline void store_interleaved(double *to, vec x, vec y)
     _mm_storeu_pd(to, _mm_unpacklo_pd(x, y));
     _mm_storeu_pd(to + 2, _mm_unpackhi_pd(x, y));
 }
+static inline unsigned which_less(vec a, vec b) { return (unsigned)_mm_movemask_pd(_mm_cmplt_pd(a, b)); }
+static inline vec shifted(vec x, vec next) { return _mm_shuffle_pd(x, next, 1); }
+static inline vec load_floats(const float *x)
+{
+    return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)x)));
+}
+static inline void store_floats(float *to, vec x) { _mm_storel_pi((__m64 *)to, _mm_cvtpd_ps(x)); }
 
 #else
 
@@ -123,10 +147,30 @@ static inline void store_interleaved(double *to, vec x, vec y)
     to[0] = x;
     to[1] = y;
 }
+static inline unsigned which_less(vec a, vec b) { return a < b; }
+static inline vec shifted(vec x, vec next)
+{
+    (void)x;
+    return next;
+}
+static inline vec load_floats(const float *x) { return *x; }
+static inline void store_floats(float *to, vec x) { *to = (float)x; }
 
 #endif
 
 /* n, rounded up to whole vectors. */
-static inline int whole_vectors(int n) { return (n + LANES - 1) / LANES * LANES; }
+static inline int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
+
+/* Where the only run of set bits starts, and its length; 0 and 0 where none is set. */
+static inline void find_run(unsigned bits, int *start, int *n)
+{
+#if LANES == 1
+    *start = 0;
+    *n = (int)bits;
+#else
+    *start = bits ? __builtin_ctz(bits) : 0;
+    *n = bits ? 32 - __builtin_clz(bits) - *start : 0;
+#endif
+}
 
 #endif

@@ -126,14 +126,14 @@ static void scatter_at_border(const struct octant_group *group, int slot, const 
         const int64_t y = (int64_t)group->low[1][slot] + (octant >> 1 & 1);
         const int64_t z = (int64_t)group->low[2][slot] + (octant & 1);
         if (x >= 0 && y >= 0 && z >= 0 && x < length && y < length && z < length)
-            scatter_row(image, group->channel_mask[slot], (x * length + y) * length + z, 1,
-                        &group->values[octant >> 1][2 * slot + (octant & 1)]);
+            scatter_one(image, group->channel_mask[slot], (x * length + y) * length + z,
+                        group->values[octant >> 1][2 * slot + (octant & 1)]);
     }
 }
 
 static void octants_flush(struct octant_group *group, const struct image *image)
 {
-    const int computed = whole_vectors(group->n);
+    const int computed = (int)whole_vectors(group->n);
     place_octants(group, computed, image);
     compute_octants(group, computed);
     for (int slot = 0; slot < group->n; slot++) {

@@ -2,36 +2,66 @@
 #ifndef SCATTER_H
 #define SCATTER_H
 
+#include "lanes.h"
 #include "voxelizer.h"
 
 /* The sum is made in double and rounded once; the maximum compares after rounding. */
 #define SUM(real, old, value) (real)((double)(old) + (value))
 #define MAX(real, old, value) ((real)(value) > (old) ? (real)(value) : (old))
 
-#define DEFINE_ROW(name, real, combine)                                                      \
-    static void name(real *restrict row, int64_t n, const double *restrict values)           \
-    {                                                                                        \
-        for (int64_t i = 0; i < n; i++)                                                      \
-            row[i] = combine(real, row[i], values[i]);                                       \
-    }
-DEFINE_ROW(row_sum_f32, float, SUM)
-DEFINE_ROW(row_sum_f64, double, SUM)
-DEFINE_ROW(row_max_f32, float, MAX)
-DEFINE_ROW(row_max_f64, double, MAX)
-
-static void add_row(const struct image *image, int64_t start, int64_t n, const double *values)
+static inline void add_one(const struct image *image, int64_t cell, double value)
 {
-    if (image->is_float64)
-        (image->is_max ? row_max_f64 : row_sum_f64)((double *)image->data + start, n, values);
-    else
-        (image->is_max ? row_max_f32 : row_sum_f32)((float *)image->data + start, n, values);
+    if (image->is_float64) {
+        double *at = (double *)image->data + cell;
+        *at = image->is_max ? MAX(double, *at, value) : SUM(double, *at, value);
+    } else {
+        float *at = (float *)image->data + cell;
+        *at = image->is_max ? MAX(float, *at, value) : SUM(float, *at, value);
+    }
 }
 
-static void scatter_row(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n, const double *values)
+/* Add a value to one voxel of every channel of a mask. */
+static inline void scatter_one(const struct image *image, uint32_t channel_mask, int64_t voxel, double value)
 {
-    for (int64_t start = voxel; channel_mask; channel_mask >>= 1, start += image->channel_stride)
+    for (int64_t cell = voxel; channel_mask; channel_mask >>= 1, cell += image->channel_stride)
         if (channel_mask & 1)
-            add_row(image, start, n, values);
+            add_one(image, cell, value);
+}
+
+static inline vec combined(const struct image *image, vec old, vec values)
+{
+    const vec sum = old + values;
+    return image->is_max ? larger(old, values) : sum;
+}
+
+static inline void add_vector(const struct image *image, int64_t cell, vec values)
+{
+    if (image->is_float64) {
+        double *at = (double *)image->data + cell;
+        store(at, combined(image, load(at), values));
+    } else {
+        float *at = (float *)image->data + cell;
+        store_floats(at, combined(image, load_floats(at), values));
+    }
+}
+
+/* Add the first n values of a vector to a row of every channel of a mask. The others must be 0: added, or compared with
+   a maximum that is never below 0, they change nothing in the voxels behind, as long as those are in the image. */
+static inline void scatter_vector(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n,
+                                  vec values)
+{
+    for (int64_t cell = voxel; channel_mask; channel_mask >>= 1, cell += image->channel_stride) {
+        if (!(channel_mask & 1))
+            continue;
+        if (cell + LANES <= image->n_cells) {
+            add_vector(image, cell, values);
+        } else {
+            double each[LANES];
+            store(each, values);
+            for (int i = 0; i < LANES && i < n; i++)
+                add_one(image, cell + i, each[i]);
+        }
+    }
 }
 
 #define DEFINE_PAIRS(name, real, combine)                                                    \

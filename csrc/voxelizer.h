@@ -11,6 +11,7 @@ struct image {
     void *data;             /* (channels, length, length, length) */
     int64_t length;         /* L, voxels */
     int64_t channel_stride; /* L^3, voxels */
+    int64_t n_cells;        /* channels * L^3 */
     double resolution_A;    /* h */
     double center_A[3];
     int is_float64;
@@ -34,6 +35,9 @@ struct sphere {
     double occupancy;
     uint32_t channel_mask;
 };
+
+/* float64 numbers in the widest vector of any kernel. */
+#define MAX_LANES 8
 
 /* Of radius 1: 4/3 pi. */
 #define SPHERE_VOLUME 4.1887902047863909846
