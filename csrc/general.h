@@ -37,6 +37,12 @@ static double *take(double **work, int64_t n)
 
 static double clamp_to(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
+/* In radii from the centre of the sphere. */
+static inline vec plane_position(vec index, double offset_A, double radius_A, const struct image *image)
+{
+    return ((index - 0.5 * (double)image->length) * image->resolution_A - offset_A) / radius_A;
+}
+
 static const double COUNT[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
 /* Fill an axis; its n is 0 where the sphere misses the image. */
@@ -53,12 +59,13 @@ static void place_axis(struct axis *axis, double offset_A, double radius_A, cons
                                 &axis->leg,      &axis->nearest2, &axis->farthest2};
     for (int i = 0; i < 6; i++)
         *columns[i] = take(work, axis->padded);
-    /* Lower plane of each voxel; the upper one is computed as the lower of the next, so that both are the same. */
     const vec count = load(COUNT), one = all(1.0), zero = all(0.0);
+    vec above = plane_position(count + first, offset_A, radius_A, image);
     for (int64_t i = 0; i < axis->padded; i += LANES) {
-        const vec index = count + (first + (double)i);
-        const vec lower = ((index - half_length) * h - offset_A) / radius_A;
-        const vec upper = ((index + 1.0 - half_length) * h - offset_A) / radius_A;
+        const vec index = count + (first + (double)i), lower = above;
+        if (i + LANES < axis->padded)
+            above = plane_position(index + (double)LANES, offset_A, radius_A, image);
+        const vec upper = shifted(lower, above);
         const vec distance = smaller(absolute(lower), one);
         store(axis->distance + i, distance);
         store(axis->sign + i, if_less(lower, zero, -one, one));
@@ -102,30 +109,38 @@ static void flush_pairs(struct pair_queue *queue)
     queue->n = queue->n_runs = 0;
 }
 
+/* q of the pairs of plane i of u with the vector of planes from j on of v, sooner or later. */
+static inline void enqueue_pairs(const struct axis *u, int64_t i, const struct axis *v, int64_t j, double *q,
+                                 struct pair_queue *queue)
+{
+    const double a = u->distance[i], a2_left = 1.0 - a * a;
+    const vec b = load(v->distance + j);
+    /* Distances fall towards the centre and rise beyond it: those that are small enough stand together. */
+    const unsigned cut = which_less(b * b, all(a2_left));
+    const int64_t from = j + lowest_bit(cut);
+    const int at = queue->n;
+    store(queue->a + at, all(a));
+    store(queue->p_a + at, all(u->p[i]));
+    store(queue->leg_a + at, all(u->leg[i]));
+    store(queue->b + at, load(v->distance + from));
+    store(queue->p_b + at, load(v->p + from));
+    store(queue->leg_b + at, load(v->leg + from));
+    const struct run run = {a2_left, u->p[i], v->distance + j, v->p + j, q, queue->q + LANES + at - (from - j)};
+    queue->runs[queue->n_runs++] = run;
+    queue->n += count_bits(cut);
+    if (queue->n_runs == RUNS)
+        flush_pairs(queue);
+}
+
 /* q of every pair of planes of two axes, (u planes, v padded). */
 static void fill_q(const struct axis *u, const struct axis *v, double *q, struct pair_queue *queue)
 {
-    for (int64_t i = 0; i <= u->n; i++) {
-        const double a = u->distance[i], a2_left = 1.0 - a * a;
-        for (int64_t j = 0; j < v->padded; j += LANES, q += LANES) {
-            const vec b = load(v->distance + j);
-            /* Distances fall towards the centre and rise beyond it: those that are small enough stand together. */
-            int start, n;
-            find_run(which_less(b * b, all(a2_left)), &start, &n);
-            const int at = queue->n;
-            store(queue->a + at, all(a));
-            store(queue->p_a + at, all(u->p[i]));
-            store(queue->leg_a + at, all(u->leg[i]));
-            store(queue->b + at, load(v->distance + j + start));
-            store(queue->p_b + at, load(v->p + j + start));
-            store(queue->leg_b + at, load(v->leg + j + start));
-            const struct run run = {a2_left, u->p[i], v->distance + j, v->p + j, q, queue->q + LANES + at - start};
-            queue->runs[queue->n_runs++] = run;
-            queue->n += n;
-            if (queue->n_runs == RUNS)
-                flush_pairs(queue);
-        }
-    }
+    for (int64_t i = 0; i <= u->n; i++)
+        for (int64_t j = 0; j < v->padded; j += LANES, q += LANES)
+            if (u->distance[i] < 1.0)
+                enqueue_pairs(u, i, v, j, q, queue);
+            else
+                store(q, load(v->p + j)); /* q(1, b) = p(b) */
 }
 
 static void fill_all_q(const struct block *block)
@@ -161,46 +176,124 @@ static struct value_rule value_rule_of(const struct sphere *sphere, const struct
     return rule;
 }
 
-static inline vec difference(const double *above, const double *below) { return load(above) - load(below); }
+/* The corners along z of the edge between an x plane and a y plane: what they have in common. */
+struct edge {
+    double sign, inside_per_c, c2_inside, outside;
+};
 
-/* Add the values of the voxels along z at (i, j). above, below: s of x plane i + 1 less s of x plane i, along y planes
-   j + 1 and j. */
-static void draw_row(const struct block *block, int64_t i, int64_t j, const double *above, const double *below,
-                     const struct value_rule *rule, const struct image *image)
+INLINE struct edge edge_of(const struct block *block, int64_t i, int64_t j)
 {
-    const struct axis *x = &block->axis[0], *y = &block->axis[1], *z = &block->axis[2];
-    const vec nearest2_xy = all(x->nearest2[i] + y->nearest2[j]), one = all(1.0), zero = all(0.0);
-    const vec farthest2_xy = all(x->farthest2[i] + y->farthest2[j]), whole = all(rule->whole_voxel);
-    const int64_t voxel = ((x->first + i) * image->length + y->first + j) * image->length + z->first;
-    vec here = difference(above, below);
-    for (int64_t k = 0; k < z->n; k += LANES) {
-        const int is_last = k + LANES >= z->padded;
-        const vec next = is_last ? here : difference(above + k + LANES, below + k + LANES);
-        const vec share = rule->eighth * (here - shifted(here, next));
-        /* Exactly 0 where the nearest point is not inside the sphere, and not below 0 by rounding. */
-        const vec cut = if_less(nearest2_xy + load(z->nearest2 + k), one, smaller(larger(share, zero), whole), zero);
-        const vec value = if_less(one, farthest2_xy + load(z->farthest2 + k), cut, whole) * rule->occupancy;
-        scatter_vector(image, rule->channel_mask, voxel + k, z->n - k, value);
-        here = next;
+    const struct axis *x = &block->axis[0], *y = &block->axis[1];
+    const double a = x->distance[i], b = y->distance[j];
+    const struct edge edge = {
+        x->sign[i] * y->sign[j],
+        -6.0 / PI * (a * b),
+        1.0 - a * a - b * b,
+        x->p[i] + y->p[j] - 1.0 - block->q_xy[i * y->padded + j],
+    };
+    return edge;
+}
+
+/* s at a vector of corners. sign, c, p: of their z planes; q_xz, q_yz: of these with the planes of the edge. */
+INLINE vec s_of(struct edge edge, vec sign, vec c, vec p, vec q_xz, vec q_yz)
+{
+    const vec inside = edge.inside_per_c * c, outside = edge.outside + p - q_xz - q_yz;
+    return if_less(c * c, all(edge.c2_inside), inside, outside) * (edge.sign * sign);
+}
+
+/* Values of a vector of voxels. lower, upper: double differences of s, over x and y, at their lower and upper z planes;
+   nearest2, farthest2: squared distances of their nearest and farthest points. */
+INLINE vec value_of(vec lower, vec upper, vec nearest2, vec farthest2, const struct value_rule *rule)
+{
+    const vec one = all(1.0), zero = all(0.0), whole = all(rule->whole_voxel);
+    const vec share = rule->eighth * (lower - upper);
+    /* Exactly 0 where the nearest point is not inside the sphere, and not below 0 by rounding. */
+    const vec cut = if_less(nearest2, one, smaller(larger(share, zero), whole), zero);
+    return if_less(one, farthest2, cut, whole) * rule->occupancy;
+}
+
+/* Index in the image of the first voxel of the row at (i, j). */
+INLINE int64_t row_start(const struct block *block, int64_t i, int64_t j, const struct image *image)
+{
+    const struct axis *axis = block->axis;
+    return ((axis[0].first + i) * image->length + axis[1].first + j) * image->length + axis[2].first;
+}
+
+/* s along the edge between x plane i and y plane j replaces that of x plane i - 1; rise: the difference of the two. */
+INLINE void fill_s_row(const struct block *block, int64_t i, int64_t j, double *s, double *rise)
+{
+    const struct axis *z = &block->axis[2];
+    const double *q_xz = block->q_xz + i * z->padded, *q_yz = block->q_yz + j * z->padded;
+    const struct edge edge = edge_of(block, i, j);
+    for (int64_t k = 0; k < z->padded; k += LANES) {
+        const vec s_here = s_of(edge, load(z->sign + k), load(z->distance + k), load(z->p + k), load(q_xz + k),
+                                load(q_yz + k));
+        store(rise + k, s_here - load(s + k));
+        store(s + k, s_here);
     }
 }
 
-/* s at the corners along z of the edge between x plane i and y plane j replaces that of x plane i - 1; rise: the
-   difference of the two. */
-static void fill_s_row(const struct block *block, int64_t i, int64_t j, double *restrict s, double *restrict rise)
+/* Add the values of the voxels along z at (i, j). above, below: s of x plane i + 1 less s of x plane i, along y planes
+   j + 1 and j. */
+INLINE void draw_row(const struct block *block, int64_t i, int64_t j, const double *above, const double *below,
+                     const struct value_rule *rule, const struct image *image)
 {
     const struct axis *x = &block->axis[0], *y = &block->axis[1], *z = &block->axis[2];
-    const double *q_xz = block->q_xz + i * z->padded, *q_yz = block->q_yz + j * z->padded;
-    const double a = x->distance[i], b = y->distance[j];
-    const vec sign_ab = all(x->sign[i] * y->sign[j]), c2_inside = all(1.0 - a * a - b * b);
-    const vec inside_per_c = all(-6.0 / PI * (a * b));
-    const vec rest = all(x->p[i] + y->p[j] - 1.0 - block->q_xy[i * y->padded + j]);
-    for (int64_t k = 0; k < z->padded; k += LANES) {
-        const vec c = load(z->distance + k);
-        const vec outside = rest + load(z->p + k) - load(q_xz + k) - load(q_yz + k);
-        const vec s_here = if_less(c * c, c2_inside, inside_per_c * c, outside) * (sign_ab * load(z->sign + k));
-        store(rise + k, s_here - load(s + k));
-        store(s + k, s_here);
+    const double nearest2 = x->nearest2[i] + y->nearest2[j], farthest2 = x->farthest2[i] + y->farthest2[j];
+    const int64_t voxel = row_start(block, i, j, image);
+    vec lower = load(above) - load(below);
+    for (int64_t k = 0; k < z->n; k += LANES) {
+        const int64_t next_k = k + LANES < z->padded ? k + LANES : k;
+        const vec next = load(above + next_k) - load(below + next_k);
+        const vec values = value_of(lower, shifted(lower, next), nearest2 + load(z->nearest2 + k),
+                                    farthest2 + load(z->farthest2 + k), rule);
+        scatter_vector(image, rule->channel_mask, voxel + k, z->n - k, values);
+        lower = next;
+    }
+}
+
+INLINE void draw_rows(const struct block *block, const struct value_rule *rule, const struct image *image)
+{
+    const struct axis x = block->axis[0], y = block->axis[1];
+    const int64_t padded = block->axis[2].padded;
+    for (int64_t j = 0; j <= y.n; j++)
+        fill_s_row(block, 0, j, block->s + j * padded, block->rise[0]);
+    for (int64_t i = 0; i < x.n; i++) {
+        double *above = block->rise[0], *below = block->rise[1];
+        for (int64_t j = 0; j <= y.n; j++) {
+            fill_s_row(block, i + 1, j, block->s + j * padded, above);
+            if (j > 0 && x.nearest2[i] + y.nearest2[j - 1] < 1.0)
+                draw_row(block, i, j - 1, above, below, rule, image);
+            double *spare = below;
+            below = above;
+            above = spare;
+        }
+    }
+}
+
+/* draw_rows where one vector holds all planes of z: most of it stays in registers. */
+INLINE void draw_short_rows(const struct block *block, const struct value_rule *rule, const struct image *image)
+{
+    const struct axis x = block->axis[0], y = block->axis[1], z = block->axis[2];
+    const vec sign = load(z.sign), c = load(z.distance), p = load(z.p);
+    const vec nearest2_z = load(z.nearest2), farthest2_z = load(z.farthest2);
+    for (int64_t i = 0; i <= x.n; i++) {
+        const vec q_xz = load(block->q_xz + i * LANES);
+        vec below = all(0.0);
+        for (int64_t j = 0; j <= y.n; j++) {
+            double *const s = block->s + j * LANES;
+            const vec s_here = s_of(edge_of(block, i, j), sign, c, p, q_xz, load(block->q_yz + j * LANES));
+            if (i > 0) {
+                const vec above = s_here - load(s), lower = above - below;
+                const double nearest2 = x.nearest2[i - 1] + y.nearest2[j - (j > 0)];
+                if (j > 0 && nearest2 < 1.0)
+                    scatter_vector(image, rule->channel_mask, row_start(block, i - 1, j - 1, image), z.n,
+                                   value_of(lower, shifted(lower, lower), nearest2 + nearest2_z,
+                                            x.farthest2[i - 1] + y.farthest2[j - 1] + farthest2_z, rule));
+                below = above;
+            }
+            store(s, s_here);
+        }
     }
 }
 
@@ -222,19 +315,17 @@ static void draw_inside(const struct block *block, const struct value_rule *rule
                                z->n - k, if_less(load(COUNT), all((double)(z->n - k)), value, all(0.0)));
 }
 
-static void draw_cut(const struct block *block, const struct value_rule *rule, const struct image *image)
+static void draw_cut(const struct block *filled, const struct value_rule *same_rule, const struct image *same_image)
 {
-    const struct axis *x = &block->axis[0], *y = &block->axis[1];
-    const int64_t padded = block->axis[2].padded;
-    fill_all_q(block);
-    for (int64_t j = 0; j <= y->n; j++)
-        fill_s_row(block, 0, j, block->s + j * padded, block->rise[0]);
-    for (int64_t i = 0; i < x->n; i++)
-        for (int64_t j = 0; j <= y->n; j++) {
-            fill_s_row(block, i + 1, j, block->s + j * padded, block->rise[j & 1]);
-            if (j > 0 && x->nearest2[i] + y->nearest2[j - 1] < 1.0)
-                draw_row(block, i, j - 1, block->rise[j & 1], block->rise[~j & 1], rule, image);
-        }
+    fill_all_q(filled);
+    /* Copies that nobody else can point to: they stay in registers. */
+    const struct block block = *filled;
+    const struct value_rule rule = *same_rule;
+    const struct image image = *same_image;
+    if (block.axis[2].padded == LANES)
+        draw_short_rows(&block, &rule, &image);
+    else
+        draw_rows(&block, &rule, &image);
 }
 
 static void general_draw(const struct sphere *sphere, const struct image *image, double *work)

@@ -13,6 +13,13 @@
 #include <immintrin.h>
 #endif
 
+/* For functions between which nothing may go through memory: stores of vectors alias everything. */
+#if defined(__GNUC__) || defined(__clang__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
 #if defined(KERNEL_AVX512)
 
 #define LANES 8
@@ -161,15 +168,23 @@ static inline void store_floats(float *to, vec x) { *to = (float)x; }
 /* n, rounded up to whole vectors. */
 static inline int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 
-/* Where the only run of set bits starts, and its length; 0 and 0 where none is set. */
-static inline void find_run(unsigned bits, int *start, int *n)
+/* The number of set bits, of LANES. */
+static inline int count_bits(unsigned bits)
+{
+#if LANES <= 2
+    return (int)((bits & 1) + (bits >> 1));
+#else
+    return __builtin_popcount(bits);
+#endif
+}
+
+/* The lowest set bit; LANES where none is set. */
+static inline int lowest_bit(unsigned bits)
 {
 #if LANES == 1
-    *start = 0;
-    *n = (int)bits;
+    return !bits;
 #else
-    *start = bits ? __builtin_ctz(bits) : 0;
-    *n = bits ? 32 - __builtin_clz(bits) - *start : 0;
+    return __builtin_ctz(bits | 1u << LANES);
 #endif
 }
 

@@ -9,6 +9,19 @@
 #define SUM(real, old, value) (real)((double)(old) + (value))
 #define MAX(real, old, value) ((real)(value) > (old) ? (real)(value) : (old))
 
+/* The lowest channel of a mask that is not 0. */
+static inline int64_t lowest_channel(uint32_t channel_mask)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_ctz(channel_mask);
+#else
+    int64_t channel = 0;
+    for (; !(channel_mask & 1); channel_mask >>= 1)
+        channel++;
+    return channel;
+#endif
+}
+
 static inline void add_one(const struct image *image, int64_t cell, double value)
 {
     if (image->is_float64) {
@@ -23,9 +36,8 @@ static inline void add_one(const struct image *image, int64_t cell, double value
 /* Add a value to one voxel of every channel of a mask. */
 static inline void scatter_one(const struct image *image, uint32_t channel_mask, int64_t voxel, double value)
 {
-    for (int64_t cell = voxel; channel_mask; channel_mask >>= 1, cell += image->channel_stride)
-        if (channel_mask & 1)
-            add_one(image, cell, value);
+    for (; channel_mask; channel_mask &= channel_mask - 1)
+        add_one(image, voxel + lowest_channel(channel_mask) * image->channel_stride, value);
 }
 
 static inline vec combined(const struct image *image, vec old, vec values)
@@ -34,7 +46,7 @@ static inline vec combined(const struct image *image, vec old, vec values)
     return image->is_max ? larger(old, values) : sum;
 }
 
-static inline void add_vector(const struct image *image, int64_t cell, vec values)
+INLINE void add_vector(const struct image *image, int64_t cell, vec values)
 {
     if (image->is_float64) {
         double *at = (double *)image->data + cell;
@@ -47,12 +59,11 @@ static inline void add_vector(const struct image *image, int64_t cell, vec value
 
 /* Add the first n values of a vector to a row of every channel of a mask. The others must be 0: added, or compared with
    a maximum that is never below 0, they change nothing in the voxels behind, as long as those are in the image. */
-static inline void scatter_vector(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n,
+INLINE void scatter_vector(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n,
                                   vec values)
 {
-    for (int64_t cell = voxel; channel_mask; channel_mask >>= 1, cell += image->channel_stride) {
-        if (!(channel_mask & 1))
-            continue;
+    for (; channel_mask; channel_mask &= channel_mask - 1) {
+        const int64_t cell = voxel + lowest_channel(channel_mask) * image->channel_stride;
         if (cell + LANES <= image->n_cells) {
             add_vector(image, cell, values);
         } else {
@@ -81,9 +92,8 @@ DEFINE_PAIRS(pairs_max_f64, double, MAX)
 static inline void scatter_pairs(const struct image *image, uint32_t channel_mask, int64_t voxel,
                                  const double *const values[4])
 {
-    for (int64_t start = voxel; channel_mask; channel_mask >>= 1, start += image->channel_stride) {
-        if (!(channel_mask & 1))
-            continue;
+    for (; channel_mask; channel_mask &= channel_mask - 1) {
+        const int64_t start = voxel + lowest_channel(channel_mask) * image->channel_stride;
         if (image->is_float64)
             (image->is_max ? pairs_max_f64 : pairs_sum_f64)((double *)image->data + start, image->length, values);
         else
