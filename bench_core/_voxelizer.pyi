@@ -42,6 +42,7 @@ class _Lib:
         center_y_A: float,
         center_z_A: float,
         fill: int,
+        is_float32_maths: bool,
         image: Any,
         is_float64: bool,
         /,

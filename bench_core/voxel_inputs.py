@@ -6,7 +6,7 @@ Shared by the C voxelizer and its slow ancestors, so that they differ in how the
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -17,6 +17,8 @@ from bench_core.grid import AGGREGATES, FILLS, MAX_CHANNELS, Grid
 FloatArray = NDArray[np.floating[Any]]
 
 _FLOAT32, _FLOAT64, _UINT32 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint32)
+PRECISIONS = ("float64", "float32")
+"""Of the maths, whatever the type of the image."""
 _MAX_FRAME_ERROR = 1e-6
 """Largest deviation of R R^T from the identity that is taken for rounding (a frame computed in float32)."""
 
@@ -48,6 +50,7 @@ class Spheres(NamedTuple):
     n_channels: int
     fill: str
     aggregate: str
+    precision: str = "float64"
     atom_ids: NDArray[np.intp] | None = None
     """Index of each sphere's atom in what the caller gave; None: the same."""
 
@@ -101,6 +104,7 @@ def checked_spheres(
     occupancies: ArrayLike | None,
     fill: str,
     aggregate: str,
+    precision: str = "float64",
 ) -> Spheres:
     """Arguments of `voxelize_atoms` as arrays of the right types and lengths; copies only where it must.
 
@@ -109,10 +113,14 @@ def checked_spheres(
     """
     if fill not in FILLS or aggregate not in AGGREGATES:
         raise VoxelError(f"fill must be one of {FILLS} and aggregate one of {AGGREGATES}, not {fill!r}, {aggregate!r}")
-    coords = _numbers("coords_A", coords_A)
-    radii = _numbers("radii_A", radii_A)
-    masks = _masks(channel_masks)
-    shares = None if occupancies is None else _numbers("occupancies", occupancies)
+    if precision not in PRECISIONS:
+        raise VoxelError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    coords = coords_A if _is_ready(coords_A, _FLOAT64) else _numbers("coords_A", coords_A)
+    radii = radii_A if _is_ready(radii_A, _FLOAT64) else _numbers("radii_A", radii_A)
+    masks = channel_masks if _is_ready(channel_masks, _UINT32) else _masks(channel_masks)
+    shares = occupancies
+    if shares is not None and not _is_ready(shares, _FLOAT64):
+        shares = _numbers("occupancies", shares)
     n_atoms = len(coords) if coords.ndim else 0
     lengths_fit = radii.shape == masks.shape == (n_atoms,) and (shares is None or shares.shape == (n_atoms,))
     if coords.shape != (n_atoms, 3) or not lengths_fit:
@@ -120,7 +128,7 @@ def checked_spheres(
             f"expected coords_A (N, 3), radii_A, channel_masks and occupancies (N,), not {coords.shape}, "
             f"{radii.shape}, {masks.shape} and {None if shares is None else shares.shape}"
         )
-    return Spheres(coords, radii, masks, shares, grid, n_channels, fill, aggregate)
+    return Spheres(coords, radii, masks, shares, grid, n_channels, fill, aggregate, precision)
 
 
 def overlap_error(spheres: Spheres, out: FloatArray) -> VoxelError:
@@ -198,18 +206,13 @@ def check_finite_coords(coords_A: FloatArray) -> None:
         raise VoxelError(f"atom {bad[0]}: coordinates must be finite, not {position} A")
 
 
-def _is_ready(values: object, kind: np.dtype[Any]) -> bool:
-    """Can C read it as it is? In a tenth of the time that the conversions take to find out."""
-    if type(values) is not np.ndarray or values.dtype is not kind:
-        return False
-    flags = values.flags
-    return bool(flags.c_contiguous and flags.aligned)
+def _is_ready(values: object, kind: np.dtype[Any]) -> TypeGuard[NDArray[Any]]:
+    """Can C read it as it is? Sooner told than converted; a read-only array is not told, and not copied either."""
+    return type(values) is np.ndarray and values.dtype is kind and values.flags.carray
 
 
 def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """Real numbers as an aligned C-contiguous float64 array."""
-    if _is_ready(values, _FLOAT64):
-        return values  # type: ignore[return-value]
     try:
         given = np.asarray(values)
     except ValueError as error:
@@ -222,8 +225,6 @@ def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 def _masks(values: ArrayLike) -> NDArray[np.uint32]:
     """Channel masks as an aligned C-contiguous uint32 array."""
-    if _is_ready(values, _UINT32):
-        return values  # type: ignore[return-value]
     given = np.asarray(values)
     if given.dtype.kind not in "iu" and given.size:
         raise VoxelError(f"channel_masks must hold integers, not {given.dtype}")

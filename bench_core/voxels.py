@@ -62,6 +62,7 @@ def voxelize_atoms(
     fill: str = "fraction_atom",
     aggregate: str = "sum",
     dtype: DTypeLike = np.float32,
+    precision: str = "float64",
     out: FloatArray | None = None,
 ) -> FloatArray:
     """Draw spheres into an image.
@@ -75,7 +76,9 @@ def voxelize_atoms(
         occupancies: factor of each atom, (N,); None: 1.
         fill: value of a voxel, times the occupancy: `fraction_atom`, `overlap_A3` or `fraction_voxel`.
         aggregate: `sum`, or `max` (starts from 0; occupancies must not be negative).
-        dtype: float32 or float64. The maths is float64 always; each addition is rounded to this type.
+        dtype: float32 or float64, of the image; each addition is rounded to this type.
+        precision: of the maths. `float64`, or `float32` for spheres of at most half a voxel in radius (larger ones are
+            always computed in float64): quicker, and off by at most 2e-7 of a sphere.
         out: C-contiguous array of that shape and dtype to overwrite, for instance `batch[i]`.
 
     Returns:
@@ -86,7 +89,9 @@ def voxelize_atoms(
         VoxelError: names the argument, or the atom and its value; raised before anything is written.
     """
     target = image_array((n_channels, *(grid.length_voxels,) * 3), dtype, out)
-    spheres = checked_spheres(coords_A, radii_A, channel_masks, grid, n_channels, occupancies, fill, aggregate)
+    spheres = checked_spheres(
+        coords_A, radii_A, channel_masks, grid, n_channels, occupancies, fill, aggregate, precision
+    )
     _fill(spheres, target)
     return target
 
@@ -97,6 +102,7 @@ def voxelize_view(
     frame: ArrayLike | None = None,
     *,
     dtype: DTypeLike = np.float32,
+    precision: str = "float64",
     out: FloatArray | None = None,
 ) -> FloatArray:
     """Draw what an image shows of a structure that is rotated and moved into its frame.
@@ -105,7 +111,7 @@ def voxelize_view(
         atoms: the structure.
         image: grid, channels, radii and fill.
         frame: (4, 4) rigid transform, column vectors: x_view = R x + t; None: the identity.
-        dtype, out: as for `voxelize_atoms`.
+        dtype, precision, out: as for `voxelize_atoms`.
 
     Returns:
         `out`, or a new array, (C, L, L, L).
@@ -115,7 +121,7 @@ def voxelize_view(
             channel or radius; any coordinate that is not finite. Names atoms by their index in `atoms`.
     """
     target = image_array(image.shape, dtype, out)
-    _fill(view_spheres(atoms, image, frame), target)
+    _fill(view_spheres(atoms, image, frame, precision), target)
     return target
 
 
@@ -124,6 +130,7 @@ def voxelize_views(
     image: ImageSpec,
     *,
     dtype: DTypeLike = np.float32,
+    precision: str = "float64",
     out: FloatArray | None = None,
 ) -> FloatArray:
     """Draw several views into one batch: `voxelize_view` of each pair of structure and frame.
@@ -134,7 +141,7 @@ def voxelize_views(
     Raises:
         VoxelError: as `voxelize_view`, for any of the views, before any of them is drawn.
     """
-    views = [view_spheres(atoms, image, frame) for atoms, frame in atoms_and_frames]
+    views = [view_spheres(atoms, image, frame, precision) for atoms, frame in atoms_and_frames]
     target = image_array((len(views), *image.shape), dtype, out)
     for spheres in views:
         _check_values(spheres)
@@ -143,7 +150,9 @@ def voxelize_views(
     return target
 
 
-def view_spheres(atoms: AtomArrays, image: ImageSpec, frame: ArrayLike | None = None) -> Spheres:
+def view_spheres(
+    atoms: AtomArrays, image: ImageSpec, frame: ArrayLike | None = None, precision: str = "float64"
+) -> Spheres:
     """All of `voxelize_view` that comes before the drawing: cull, transform, look up channels and radii."""
     check_atom_arrays(atoms)
     rigid = check_frame(frame)
@@ -158,6 +167,7 @@ def view_spheres(atoms: AtomArrays, image: ImageSpec, frame: ArrayLike | None = 
         image.n_channels,
         image.fill,
         image.aggregate,
+        precision,
         atom_ids,
     )
 
@@ -211,13 +221,20 @@ def describe() -> dict[str, str]:
 
 def _fill(spheres: Spheres, out: FloatArray) -> None:
     """Zero `out`, then draw: the backend. Raises VoxelError before it writes."""
-    grid = spheres.grid
+    coords_A, radii_A, masks, shares, grid, n_channels, fill, aggregate, precision, _ = spheres
     failure = lib.voxelizer_fill(
-        *_sphere_arguments(spheres),
+        len(radii_A),
+        _buffer(_DOUBLES, coords_A),
+        _buffer(_DOUBLES, radii_A),
+        _buffer(_MASKS, masks),
+        _NULL if shares is None else _buffer(_DOUBLES, shares),
+        n_channels,
+        aggregate == "max",
         grid.length_voxels,
         grid.resolution_A,
         *grid.center_A,
-        _FILL_NUMBERS[spheres.fill],
+        _FILL_NUMBERS[fill],
+        precision == "float32",
         _buffer(_CHARS, out, True),
         out.dtype == _FLOAT64,
     )

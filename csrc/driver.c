@@ -20,7 +20,7 @@ static int allocate_work(int64_t n_atoms, const double *radii_A, const struct im
     for (int64_t i = 0; i < n_atoms; i++)
         max_radius_A = radii_A[i] > max_radius_A ? radii_A[i] : max_radius_A;
     *work = NULL;
-    if (max_radius_A <= 0.5 * image->resolution_A)
+    if (image->length > 1 && max_radius_A <= 0.5 * image->resolution_A)
         return 1;
     const double bytes = general_work_doubles(max_radius_A, image) * sizeof(double);
     *work = bytes < (double)(SIZE_MAX / 4) ? malloc((size_t)bytes + sizeof(double)) : NULL;
@@ -44,7 +44,7 @@ static int image_overlaps(const struct atoms *atoms, const void *data, size_t by
 int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *radii_A, const uint32_t *channel_masks,
                        const double *occupancies, int n_channels, int is_max, int64_t length_voxels,
                        double resolution_A, double center_x_A, double center_y_A, double center_z_A, int fill,
-                       void *data, int is_float64)
+                       int is_float32_maths, void *data, int is_float64)
 {
     if (!kernel())
         return VOXELIZER_NO_KERNEL;
@@ -54,7 +54,7 @@ int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *ra
         return bad;
     const int64_t volume = length_voxels * length_voxels * length_voxels;
     const struct image image = {
-        data, length_voxels, volume, n_channels * volume, resolution_A, {center_x_A, center_y_A, center_z_A}, is_float64, is_max, fill,
+        data, length_voxels, volume, n_channels * volume, resolution_A, {center_x_A, center_y_A, center_z_A}, is_float64, is_float32_maths, is_max, fill,
     };
     const struct atoms atoms = {n_atoms, coords_A, radii_A, channel_masks, occupancies};
     const size_t bytes = (size_t)(n_channels * volume) * (is_float64 ? sizeof(double) : sizeof(float));

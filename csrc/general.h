@@ -161,14 +161,14 @@ struct value_rule {
     uint32_t channel_mask;
 };
 
-static struct value_rule value_rule_of(const struct sphere *sphere, const struct image *image)
+static struct value_rule value_rule_of(const struct sphere *sphere, double unit, const struct image *image)
 {
     const double h = image->resolution_A, ratio = h / sphere->radius_A;
     const double whole = image->fill == 0   ? ratio * ratio * ratio / SPHERE_VOLUME
                          : image->fill == 1 ? h * h * h
                                             : 1.0;
     const struct value_rule rule = {
-        0.125 * fill_unit(image, sphere->radius_A),
+        0.125 * unit,
         whole,
         sphere->occupancy,
         sphere->channel_mask,
@@ -328,7 +328,8 @@ static void draw_cut(const struct block *filled, const struct value_rule *same_r
         draw_rows(&block, &rule, &image);
 }
 
-static void general_draw(const struct sphere *sphere, const struct image *image, double *work)
+/* unit: fill_unit of the radius. */
+static void general_draw(const struct sphere *sphere, double unit, const struct image *image, double *work)
 {
     struct block block;
     const struct axis *x = &block.axis[0], *y = &block.axis[1], *z = &block.axis[2];
@@ -337,7 +338,7 @@ static void general_draw(const struct sphere *sphere, const struct image *image,
         if (block.axis[i].n == 0)
             return;
     }
-    const struct value_rule rule = value_rule_of(sphere, image);
+    const struct value_rule rule = value_rule_of(sphere, unit, image);
     if (largest_end(x) + largest_end(y) + largest_end(z) <= 1.0) {
         draw_inside(&block, &rule, image);
         return;

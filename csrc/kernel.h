@@ -17,6 +17,8 @@ struct kernel {
     const char *name;
     /* Can this processor, and the system on it, run it? */
     int (*is_supported)(void);
+    /* Do all atoms pass the checks of check.c? channels: the bits that a mask may have. */
+    int (*atoms_are_fine)(const struct atoms *atoms, uint32_t channels, int is_max);
     /* Draw atoms that the checks have passed into an image of zeros. work: general_work_doubles(...) of them. */
     void (*draw)(const struct atoms *atoms, const struct image *image, double *work);
 };

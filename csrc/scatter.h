@@ -75,30 +75,4 @@ INLINE void scatter_vector(const struct image *image, uint32_t channel_mask, int
     }
 }
 
-#define DEFINE_PAIRS(name, real, combine)                                                    \
-    static inline void name(real *cell, int64_t length, const double *const values[4])       \
-    {                                                                                        \
-        real *const rows[4] = {cell, cell + length, cell + length * length, cell + (length + 1) * length}; \
-        for (int i = 0; i < 4; i++)                                                          \
-            for (int z = 0; z < 2; z++)                                                      \
-                rows[i][z] = combine(real, rows[i][z], values[i][z]);                        \
-    }
-DEFINE_PAIRS(pairs_sum_f32, float, SUM)
-DEFINE_PAIRS(pairs_sum_f64, double, SUM)
-DEFINE_PAIRS(pairs_max_f32, float, MAX)
-DEFINE_PAIRS(pairs_max_f64, double, MAX)
-
-/* The 2 x 2 x 2 cells from `voxel` on: values[2 x + y][z]. */
-static inline void scatter_pairs(const struct image *image, uint32_t channel_mask, int64_t voxel,
-                                 const double *const values[4])
-{
-    for (; channel_mask; channel_mask &= channel_mask - 1) {
-        const int64_t start = voxel + lowest_channel(channel_mask) * image->channel_stride;
-        if (image->is_float64)
-            (image->is_max ? pairs_max_f64 : pairs_sum_f64)((double *)image->data + start, image->length, values);
-        else
-            (image->is_max ? pairs_max_f32 : pairs_sum_f32)((float *)image->data + start, image->length, values);
-    }
-}
-
 #endif

@@ -10,11 +10,13 @@ int64_t voxelizer_first_bad_atom(int64_t n_atoms, const double *coords_A, const 
                                  const uint32_t *channel_masks, const double *occupancies, int n_channels, int is_max);
 
 /* Zero the image, (n_channels, length_voxels ^ 3) float or double, and draw the atoms. Writes nothing if it returns
-   anything but VOXELIZER_FINE; VOXELIZER_OVERLAP: the image shares memory with the atoms. fill: 0 fraction of atom, 1 overlap in A^3, 2 fraction of voxel. */
+   anything but VOXELIZER_FINE; VOXELIZER_OVERLAP: the image shares memory with the atoms.
+   fill: 0 fraction of atom, 1 overlap in A^3, 2 fraction of voxel. is_float32_maths: spheres of at most half a voxel in
+   radius are computed in float32, to 2e-7 of a sphere. */
 int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *radii_A, const uint32_t *channel_masks,
                        const double *occupancies, int n_channels, int is_max, int64_t length_voxels,
                        double resolution_A, double center_x_A, double center_y_A, double center_z_A, int fill,
-                       void *image, int is_float64);
+                       int is_float32_maths, void *image, int is_float64);
 
 /* The kernels of this build, from the plainest on: the name of the index-th, NULL after the last; whether this processor
    can run it; use it from now on, in all threads (0: not supported, nothing changed). Without a choice nothing is drawn. */

@@ -15,6 +15,7 @@ struct image {
     double resolution_A;    /* h */
     double center_A[3];
     int is_float64;
+    int is_float32_maths; /* of the spheres that octants.h draws */
     int is_max;
     int fill;
 };

@@ -1,0 +1,36 @@
+/* From here on vec and its functions are those of float32; float64_names.h takes it back. For the headers *_body.h, which
+   are compiled in both precisions. */
+#undef IS_FLOAT64
+#undef NEARLY_0
+#undef REAL_LANES
+#define IS_FLOAT64 0
+#define NEARLY_0 1e-30f /* may be added to a denominator */
+#define REAL_LANES F_LANES
+#undef real
+#define real float
+#define vec f_vec
+#define load f_load
+#define store f_store
+#define all f_all
+#define muladd f_muladd
+#define root f_root
+#define smaller f_smaller
+#define larger f_larger
+#define absolute f_absolute
+#define with_sign f_with_sign
+#define if_less f_if_less
+#define which_less f_which_less
+#define store_interleaved f_store_interleaved
+#define clamped f_clamped
+#define cap f_cap
+#define other_leg f_other_leg
+#define half_angle f_half_angle
+#define wedge f_wedge
+#define octant_numbers f_octant_numbers
+#define octant_value f_octant_value
+#define octants_compute f_octants_compute
+#define octants_scatter f_octants_scatter
+#define pairs_sum_f32 f_pairs_sum_f32
+#define pairs_sum_f64 f_pairs_sum_f64
+#define pairs_max_f32 f_pairs_max_f32
+#define pairs_max_f64 f_pairs_max_f64

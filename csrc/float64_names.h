@@ -1,0 +1,35 @@
+/* From here on vec and its functions are those of float64, as lanes.h defines them. */
+#undef IS_FLOAT64
+#undef NEARLY_0
+#undef REAL_LANES
+#define IS_FLOAT64 1
+#define NEARLY_0 1e-300
+#define REAL_LANES LANES
+#undef real
+#define real double
+#undef vec
+#undef load
+#undef store
+#undef all
+#undef muladd
+#undef root
+#undef smaller
+#undef larger
+#undef absolute
+#undef with_sign
+#undef if_less
+#undef which_less
+#undef store_interleaved
+#undef clamped
+#undef cap
+#undef other_leg
+#undef half_angle
+#undef wedge
+#undef octant_numbers
+#undef octant_value
+#undef octants_compute
+#undef octants_scatter
+#undef pairs_sum_f32
+#undef pairs_sum_f64
+#undef pairs_max_f32
+#undef pairs_max_f64
