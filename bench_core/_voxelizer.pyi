@@ -5,6 +5,7 @@ from typing import Any
 class _FFI:
     NULL: Any
     def string(self, cdata: Any, /) -> bytes: ...
+    def new(self, cdecl: Any, init: Any, /) -> Any: ...
     def typeof(self, cdecl: str, /) -> Any: ...
     def from_buffer(self, cdecl: Any, python_buffer: object, require_writable: bool = ..., /) -> Any: ...
 
@@ -44,6 +45,27 @@ class _Lib:
         fill: int,
         is_float32_maths: bool,
         image: Any,
+        is_float64: bool,
+        /,
+    ) -> int: ...
+    def voxelizer_fill_views(
+        self,
+        n_views: int,
+        views: Any,
+        channel_masks: Any,
+        radii_A: Any,
+        may_drop: bool,
+        max_radius_A: float,
+        n_channels: int,
+        is_max: bool,
+        length_voxels: int,
+        resolution_A: float,
+        center_x_A: float,
+        center_y_A: float,
+        center_z_A: float,
+        fill: int,
+        is_float32_maths: bool,
+        images: Any,
         is_float64: bool,
         /,
     ) -> int: ...

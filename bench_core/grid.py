@@ -142,9 +142,9 @@ class ImageSpec:
     aggregate: str = "sum"
     drop_unmatched: bool = field(default=False, kw_only=True)
     max_radius_A: float = field(init=False, repr=False, compare=False)
-    _mask_table: NDArray[np.uint32] = field(init=False, repr=False, compare=False)
-    _radius_table_A: NDArray[np.float64] = field(init=False, repr=False, compare=False)
-    _all_matched: bool = field(init=False, repr=False, compare=False)
+    mask_table: NDArray[np.uint32] = field(init=False, repr=False, compare=False)
+    radius_table_A: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+    all_matched: bool = field(init=False, repr=False, compare=False)
     _all_radii_known: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -161,12 +161,12 @@ class ImageSpec:
             "channels": channels,
             "radius_A": radius_A,
             "max_radius_A": float(drawn_radii_A.max(initial=0.0)),
-            "_mask_table": masks,
+            "mask_table": masks,
             # Elements that are never drawn need no radius: any will do.
-            "_radius_table_A": np.where((masks == 0) & np.isnan(radii_A), self.grid.resolution_A / 2, radii_A),
-            "_all_matched": bool(self.drop_unmatched or masks.all()),
+            "radius_table_A": np.where((masks == 0) & np.isnan(radii_A), self.grid.resolution_A / 2, radii_A),
+            "all_matched": bool(self.drop_unmatched or masks.all()),
         }
-        computed["_all_radii_known"] = not np.isnan(computed["_radius_table_A"]).any()
+        computed["_all_radii_known"] = not np.isnan(computed["radius_table_A"]).any()
         for name, value in computed.items():
             object.__setattr__(self, name, value)
 
@@ -186,8 +186,8 @@ class ImageSpec:
         Raises:
             VoxelError: an element is in no group, unless `drop_unmatched`: then its mask is 0.
         """
-        masks = self._mask_table.take(elements)
-        if not self._all_matched and not masks.all():
+        masks = self.mask_table.take(elements)
+        if not self.all_matched and not masks.all():
             missing = _names(elements[masks == 0])
             raise VoxelError(
                 f"elements {missing} are in none of the channels {[list(group) for group in self.channels]}: "
@@ -201,7 +201,7 @@ class ImageSpec:
         Raises:
             VoxelError: `radius_A` names some elements, but not one that is drawn.
         """
-        radii = self._radius_table_A.take(elements)
+        radii = self.radius_table_A.take(elements)
         if not self._all_radii_known and np.isnan(radii).any():
             missing = _names(elements[np.isnan(radii)])
             raise VoxelError(f'radius_A has no radius for the elements {missing}: name them, or add a "*" default')

@@ -206,6 +206,13 @@ def check_finite_coords(coords_A: FloatArray) -> None:
         raise VoxelError(f"atom {bad[0]}: coordinates must be finite, not {position} A")
 
 
+def c_floats(values: FloatArray) -> FloatArray:
+    """A column of a structure as C reads it: float32 or float64, aligned, C-contiguous; a copy only if it must."""
+    if (values.dtype == _FLOAT32 or values.dtype == _FLOAT64) and values.flags.c_contiguous and values.flags.aligned:
+        return values
+    return np.require(values, None if values.dtype == _FLOAT32 else _FLOAT64, ["C", "A"])
+
+
 def _is_ready(values: object, kind: np.dtype[Any]) -> TypeGuard[NDArray[Any]]:
     """Can C read it as it is? Sooner told than converted; a read-only array is not told, and not copied either."""
     return type(values) is np.ndarray and values.dtype is kind and values.flags.carray

@@ -1,28 +1,30 @@
 """Atoms to images: the share of each sphere that lies in each voxel, exactly.
 
-The fraction of a sphere inside a voxel has a closed form (csrc/sphere.h), so an image holds no sampling error. Here are
-the checks of the arguments, the steps from a structure to a view of it, and one call into C, which releases the GIL.
+The fraction of a sphere inside a voxel has a closed form (csrc/sphere.h), so an image holds no sampling error. Each of
+the functions checks its arguments and makes one call into C, which releases the GIL; a batch of views is one call too.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from bench_core._voxelizer import ffi, lib
+from bench_core.errors import VoxelError
 from bench_core.grid import FILLS, Grid, ImageSpec
 from bench_core.simd import check_chosen, simd_variant, simd_variants, use_simd_variant
+from bench_core.view_steps import cull_atoms, transform_coords, view_spheres
 from bench_core.voxel_inputs import (
+    PRECISIONS,
     AtomArrays,
     FloatArray,
     Spheres,
     bad_atom_error,
+    c_floats,
     check_atom_arrays,
-    check_finite_coords,
     check_frame,
     checked_spheres,
     image_array,
@@ -46,9 +48,9 @@ _FLOAT64 = np.dtype(np.float64)
 _FILL_NUMBERS = {fill: number for number, fill in enumerate(FILLS)}
 # Looked up once: types by name and attributes of modules cost more than the pointers themselves.
 _buffer, _NULL, _FINE = ffi.from_buffer, ffi.NULL, lib.VOXELIZER_FINE
+_new, _VIEWS = ffi.new, ffi.typeof("struct voxelizer_view[]")
 _DOUBLES, _MASKS, _CHARS = ffi.typeof("double[]"), ffi.typeof("uint32_t[]"), ffi.typeof("char[]")
-_CULL_SLACK = 1e-5
-"""Added to the culling distance, as a share of all lengths involved: more than float32 and `_MAX_FRAME_ERROR` cost."""
+_BYTES = ffi.typeof("uint8_t[]")
 
 
 def voxelize_atoms(
@@ -121,7 +123,7 @@ def voxelize_view(
             channel or radius; any coordinate that is not finite. Names atoms by their index in `atoms`.
     """
     target = image_array(image.shape, dtype, out)
-    _fill(view_spheres(atoms, image, frame, precision), target)
+    _fill_views([(atoms, frame)], image, precision, target)
     return target
 
 
@@ -141,77 +143,10 @@ def voxelize_views(
     Raises:
         VoxelError: as `voxelize_view`, for any of the views, before any of them is drawn.
     """
-    views = [view_spheres(atoms, image, frame, precision) for atoms, frame in atoms_and_frames]
+    views = list(atoms_and_frames)
     target = image_array((len(views), *image.shape), dtype, out)
-    for spheres in views:
-        _check_values(spheres)
-    for spheres, view in zip(views, target, strict=True):
-        _fill(spheres, view)
+    _fill_views(views, image, precision, target)
     return target
-
-
-def view_spheres(
-    atoms: AtomArrays, image: ImageSpec, frame: ArrayLike | None = None, precision: str = "float64"
-) -> Spheres:
-    """All of `voxelize_view` that comes before the drawing: cull, transform, look up channels and radii."""
-    check_atom_arrays(atoms)
-    rigid = check_frame(frame)
-    atom_ids = cull_atoms(atoms, image, rigid)
-    elements = atoms.elements.take(atom_ids)
-    return Spheres(
-        transform_coords(atoms.coords_A.take(atom_ids, axis=0), rigid),
-        image.radii_A(elements),
-        image.channel_masks(elements),
-        atoms.occupancies.take(atom_ids).astype(np.float64),
-        image.grid,
-        image.n_channels,
-        image.fill,
-        image.aggregate,
-        precision,
-        atom_ids,
-    )
-
-
-def cull_atoms(atoms: AtomArrays, image: ImageSpec, frame: NDArray[np.float64] | None) -> NDArray[np.intp]:
-    """Indices of the atoms that may reach into the image, (n,) intp, ascending.
-
-    Works in the frame of the atoms, so that only the few that stay need be rotated: those within
-    sqrt(3) L h / 2 + the largest radius of the image's centre, a superset of those that touch it.
-
-    Args:
-        frame: as `check_frame` returned it; not checked again.
-
-    Raises:
-        VoxelError: a coordinate, near the view or not, is NaN or infinite.
-    """
-    center_A = np.array(image.grid.center_A)
-    if frame is not None:
-        center_A = (center_A - frame[:3, 3]) @ frame[:3, :3]
-    reach_A = math.sqrt(3.0) / 2.0 * image.grid.length_A + image.max_radius_A
-    coords_A = atoms.coords_A
-    limit_A = reach_A + _CULL_SLACK * (reach_A + float(np.abs(center_A).max()))
-    # Distances are computed in the type of the coordinates: float32 takes three quarters of the time of float64.
-    working = np.dtype(np.float32) if coords_A.dtype == np.float32 else _FLOAT64
-    with np.errstate(over="ignore", invalid="ignore"):
-        # Column by column: a quarter of the time of broadcasting over (N, 3) and einsum.
-        center = center_A.astype(working)
-        distances_A2 = np.square(coords_A[:, 0] - center[0])
-        for axis in (1, 2):
-            distances_A2 += np.square(coords_A[:, axis] - center[axis])
-        near = distances_A2 <= limit_A * limit_A
-    if distances_A2.size and not distances_A2.max() < math.inf:
-        check_finite_coords(coords_A)
-    return np.flatnonzero(near)
-
-
-def transform_coords(coords_A: FloatArray, frame: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """R x + t of each row, (n, 3) -> (n, 3) float64, C-contiguous, Å; `frame` as `check_frame` returned it."""
-    coords = np.ascontiguousarray(coords_A, dtype=np.float64)
-    if frame is None:
-        return coords
-    moved: NDArray[np.float64] = coords @ frame[:3, :3].T
-    moved += frame[:3, 3]
-    return moved
 
 
 def describe() -> dict[str, str]:
@@ -253,22 +188,72 @@ def _raise_failure(failure: int, spheres: Spheres, out: FloatArray) -> NoReturn:
     raise bad_atom_error(spheres, failure)
 
 
-def _check_values(spheres: Spheres) -> None:
-    """The checks of `_fill` alone."""
-    bad = lib.voxelizer_first_bad_atom(*_sphere_arguments(spheres))
-    if bad != lib.VOXELIZER_FINE:
-        raise bad_atom_error(spheres, bad)
+def _fill_views(
+    views: Sequence[tuple[AtomArrays, ArrayLike | None]], image: ImageSpec, precision: str, out: FloatArray
+) -> None:
+    """Zero `out`, then draw all views of a batch, in one call of C. Raises VoxelError before it writes."""
+    if precision not in PRECISIONS:
+        raise VoxelError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    structures, grid = _new(_VIEWS, len(views)), image.grid
+    columns = [_describe_view(structures[i], *view) for i, view in enumerate(views)]  # kept until C is done
+    failure = lib.voxelizer_fill_views(
+        len(columns),
+        structures,
+        _buffer(_MASKS, image.mask_table),
+        _buffer(_DOUBLES, image.radius_table_A),
+        image.all_matched,
+        image.max_radius_A,
+        image.n_channels,
+        image.aggregate == "max",
+        grid.length_voxels,
+        grid.resolution_A,
+        *grid.center_A,
+        _FILL_NUMBERS[image.fill],
+        precision == "float32",
+        _buffer(_CHARS, out, True),
+        out.dtype == _FLOAT64,
+    )
+    if failure != _FINE:
+        _raise_view_failure(failure, views, image, out)
 
 
-def _sphere_arguments(spheres: Spheres) -> tuple[int, Any, Any, Any, Any, int, bool]:
-    """The arguments that both C functions begin with."""
-    shares = spheres.occupancies
-    return (
+def _describe_view(structure: Any, atoms: AtomArrays, frame: ArrayLike | None) -> tuple[Any, ...]:
+    """Fill in a `struct voxelizer_view`; returns what must outlive it."""
+    check_atom_arrays(atoms)
+    coords_A, occupancies = c_floats(atoms.coords_A), c_floats(atoms.occupancies)
+    elements, rigid = np.ascontiguousarray(atoms.elements), check_frame(frame)
+    columns = (
+        _buffer(_CHARS, coords_A),
+        _buffer(_BYTES, elements),
+        _buffer(_CHARS, occupancies),
+        _NULL if rigid is None else _buffer(_DOUBLES, rigid),
+    )
+    structure.n_atoms = len(elements)
+    structure.coords_A, structure.elements, structure.occupancies, structure.frame = columns
+    structure.coords_are_float64 = coords_A.dtype == _FLOAT64
+    structure.occupancies_are_float64 = occupancies.dtype == _FLOAT64
+    return columns
+
+
+def _raise_view_failure(
+    failure: int, views: Sequence[tuple[AtomArrays, ArrayLike | None]], image: ImageSpec, out: FloatArray
+) -> NoReturn:
+    """Say why the C code refused: step by step it shows which atom it was."""
+    if failure == lib.VOXELIZER_NO_KERNEL:
+        check_chosen()
+    if failure == lib.VOXELIZER_NO_MEMORY:
+        raise MemoryError(f"no memory for the spheres and work arrays of images {out.shape}")
+    atoms, frame = views[failure]
+    spheres = view_spheres(atoms, image, frame)
+    bad = lib.voxelizer_first_bad_atom(
         len(spheres.radii_A),
         _buffer(_DOUBLES, spheres.coords_A),
         _buffer(_DOUBLES, spheres.radii_A),
         _buffer(_MASKS, spheres.channel_masks),
-        _NULL if shares is None else _buffer(_DOUBLES, shares),
+        _buffer(_DOUBLES, spheres.occupancies),
         spheres.n_channels,
         spheres.aggregate == "max",
     )
+    if bad != _FINE:
+        raise bad_atom_error(spheres, bad)
+    raise VoxelError(f"view {failure} cannot be drawn")  # the steps must have found out why

@@ -8,7 +8,10 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ["check.c", "dispatch.c", "driver.c", "kernel_avx2.c", "kernel_avx512.c", "kernel_baseline.c"]
+SOURCES = [
+    *("check.c", "dispatch.c", "draw.c", "fill.c", "views.c"),
+    *("kernel_avx2.c", "kernel_avx512.c", "kernel_baseline.c"),
+]
 
 if sys.platform == "win32":
     COMPILE_ARGS = ["/O2", "/std:c11"]

@@ -3,9 +3,11 @@
 #undef IS_FLOAT64
 #undef NEARLY_0
 #undef REAL_LANES
+#undef ALL_REAL_LANES
 #define IS_FLOAT64 0
 #define NEARLY_0 1e-30f /* may be added to a denominator */
 #define REAL_LANES F_LANES
+#define ALL_REAL_LANES F_ALL_LANES
 #undef real
 #define real float
 #define vec f_vec
@@ -34,3 +36,9 @@
 #define pairs_sum_f64 f_pairs_sum_f64
 #define pairs_max_f32 f_pairs_max_f32
 #define pairs_max_f64 f_pairs_max_f64
+#define load_points f_load_points
+#define find_near f_find_near
+#define append_near f_append_near
+#define is_finite_block f_is_finite_block
+#define cull_block f_cull_block
+#define which_in_box f_which_in_box

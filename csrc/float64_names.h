@@ -2,9 +2,11 @@
 #undef IS_FLOAT64
 #undef NEARLY_0
 #undef REAL_LANES
+#undef ALL_REAL_LANES
 #define IS_FLOAT64 1
 #define NEARLY_0 1e-300
 #define REAL_LANES LANES
+#define ALL_REAL_LANES ALL_LANES
 #undef real
 #define real double
 #undef vec
@@ -33,3 +35,9 @@
 #undef pairs_sum_f64
 #undef pairs_max_f32
 #undef pairs_max_f64
+#undef load_points
+#undef find_near
+#undef append_near
+#undef is_finite_block
+#undef cull_block
+#undef which_in_box

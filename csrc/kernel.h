@@ -19,6 +19,9 @@ struct kernel {
     int (*is_supported)(void);
     /* Do all atoms pass the checks of check.c? channels: the bits that a mask may have. */
     int (*atoms_are_fine)(const struct atoms *atoms, uint32_t channels, int is_max);
+    /* Append the spheres of a block of the atoms of a view; there is room for all. Returns 0 if one cannot be drawn. */
+    int (*cull)(const struct voxelizer_view *view, int64_t first, int n_atoms, const struct culling *culling,
+                const struct image *image, struct spheres *spheres);
     /* Draw atoms that the checks have passed into an image of zeros. work: general_work_doubles(...) of them. */
     void (*draw)(const struct atoms *atoms, const struct image *image, double *work);
 };
@@ -28,6 +31,11 @@ extern const struct kernel kernel_baseline;
 extern const struct kernel kernel_avx2;
 extern const struct kernel kernel_avx512;
 #endif
+
+/* draw.c: memory to draw spheres of such radii; *work is NULL where none is needed. Returns 0 where there is none. */
+int allocate_work(int64_t n_atoms, const double *radii_A, const struct image *image, double **work);
+/* Zero the image and draw atoms that have passed the checks. */
+void draw_image(const struct atoms *atoms, const struct image *image, double *work);
 
 /* The one in use; NULL before one was chosen. */
 const struct kernel *kernel(void);

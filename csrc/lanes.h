@@ -62,6 +62,18 @@ static inline vec shifted(vec x, vec next)
 }
 static inline vec load_floats(const float *x) { return _mm512_cvtps_pd(_mm256_loadu_ps(x)); }
 static inline void store_floats(float *to, vec x) { _mm256_storeu_ps(to, _mm512_cvtpd_ps(x)); }
+/* x, y and z of as many points as a vec has lanes. */
+static inline void load_points(const double *points, vec *x, vec *y, vec *z)
+{
+    const vec a = _mm512_loadu_pd(points), b = _mm512_loadu_pd(points + 8), c = _mm512_loadu_pd(points + 16);
+    /* From a and b what they hold; then, from lane 8 on in the index, from c. */
+    const __m512i x_ab = _mm512_set_epi64(0, 0, 15, 12, 9, 6, 3, 0), x_c = _mm512_set_epi64(13, 10, 5, 4, 3, 2, 1, 0);
+    const __m512i y_ab = _mm512_set_epi64(0, 0, 0, 13, 10, 7, 4, 1), y_c = _mm512_set_epi64(14, 11, 8, 4, 3, 2, 1, 0);
+    const __m512i z_ab = _mm512_set_epi64(0, 0, 0, 14, 11, 8, 5, 2), z_c = _mm512_set_epi64(15, 12, 9, 4, 3, 2, 1, 0);
+    *x = _mm512_permutex2var_pd(_mm512_permutex2var_pd(a, x_ab, b), x_c, c);
+    *y = _mm512_permutex2var_pd(_mm512_permutex2var_pd(a, y_ab, b), y_c, c);
+    *z = _mm512_permutex2var_pd(_mm512_permutex2var_pd(a, z_ab, b), z_c, c);
+}
 
 typedef __m512 f_vec;
 static inline f_vec f_load(const float *x) { return _mm512_loadu_ps(x); }
@@ -86,6 +98,20 @@ static inline void f_store_interleaved(float *to, f_vec x, f_vec y)
     const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     _mm512_storeu_ps(to, _mm512_permutex2var_ps(x, low, y));
     _mm512_storeu_ps(to + 16, _mm512_permutex2var_ps(x, _mm512_add_epi32(low, _mm512_set1_epi32(8)), y));
+}
+static inline void f_load_points(const float *points, f_vec *x, f_vec *y, f_vec *z)
+{
+    const f_vec a = _mm512_loadu_ps(points), b = _mm512_loadu_ps(points + 16), c = _mm512_loadu_ps(points + 32);
+    /* From a and b what they hold; then, from lane 16 on in the index, from c. */
+    const __m512i x_ab = _mm512_set_epi32(0, 0, 0, 0, 0, 30, 27, 24, 21, 18, 15, 12, 9, 6, 3, 0);
+    const __m512i x_c = _mm512_set_epi32(29, 26, 23, 20, 17, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i y_ab = _mm512_set_epi32(0, 0, 0, 0, 0, 31, 28, 25, 22, 19, 16, 13, 10, 7, 4, 1);
+    const __m512i y_c = _mm512_set_epi32(30, 27, 24, 21, 18, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i z_ab = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 29, 26, 23, 20, 17, 14, 11, 8, 5, 2);
+    const __m512i z_c = _mm512_set_epi32(31, 28, 25, 22, 19, 16, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    *x = _mm512_permutex2var_ps(_mm512_permutex2var_ps(a, x_ab, b), x_c, c);
+    *y = _mm512_permutex2var_ps(_mm512_permutex2var_ps(a, y_ab, b), y_c, c);
+    *z = _mm512_permutex2var_ps(_mm512_permutex2var_ps(a, z_ab, b), z_c, c);
 }
 
 #elif defined(KERNEL_AVX2)
@@ -123,6 +149,16 @@ static inline vec shifted(vec x, vec next)
 }
 static inline vec load_floats(const float *x) { return _mm256_cvtps_pd(_mm_loadu_ps(x)); }
 static inline void store_floats(float *to, vec x) { _mm_storeu_ps(to, _mm256_cvtpd_ps(x)); }
+static inline void load_points(const double *points, vec *x, vec *y, vec *z)
+{
+    /* Points 0 and 1 in the lower halves, 2 and 3 in the upper ones; then each half as in SSE. */
+    const vec a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(points)), _mm_loadu_pd(points + 6), 1);
+    const vec b = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(points + 2)), _mm_loadu_pd(points + 8), 1);
+    const vec c = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(points + 4)), _mm_loadu_pd(points + 10), 1);
+    *x = _mm256_shuffle_pd(a, b, 10);
+    *y = _mm256_shuffle_pd(a, c, 5);
+    *z = _mm256_shuffle_pd(b, c, 10);
+}
 
 typedef __m256 f_vec;
 static inline f_vec f_load(const float *x) { return _mm256_loadu_ps(x); }
@@ -150,6 +186,18 @@ static inline void f_store_interleaved(float *to, f_vec x, f_vec y)
     const f_vec even = _mm256_unpacklo_ps(x, y), odd = _mm256_unpackhi_ps(x, y);
     _mm256_storeu_ps(to, _mm256_permute2f128_ps(even, odd, 0x20));
     _mm256_storeu_ps(to + 8, _mm256_permute2f128_ps(even, odd, 0x31));
+}
+static inline void f_load_points(const float *points, f_vec *x, f_vec *y, f_vec *z)
+{
+    /* Points 0 to 3 in the lower halves, 4 to 7 in the upper ones; then each half as in SSE. */
+    const f_vec a = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(points)), _mm_loadu_ps(points + 12), 1);
+    const f_vec b = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(points + 4)), _mm_loadu_ps(points + 16), 1);
+    const f_vec c = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(points + 8)), _mm_loadu_ps(points + 20), 1);
+    const f_vec xy_23 = _mm256_shuffle_ps(b, c, _MM_SHUFFLE(2, 1, 3, 2));
+    const f_vec yz_01 = _mm256_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 2, 1));
+    *x = _mm256_shuffle_ps(a, xy_23, _MM_SHUFFLE(2, 0, 3, 0));
+    *y = _mm256_shuffle_ps(yz_01, xy_23, _MM_SHUFFLE(3, 1, 2, 0));
+    *z = _mm256_shuffle_ps(yz_01, c, _MM_SHUFFLE(3, 0, 3, 1));
 }
 
 #elif defined(__SSE2__) && (defined(__GNUC__) || defined(__clang__))
@@ -187,6 +235,14 @@ static inline vec load_floats(const float *x)
     return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)x)));
 }
 static inline void store_floats(float *to, vec x) { _mm_storel_pi((__m64 *)to, _mm_cvtpd_ps(x)); }
+static inline void load_points(const double *points, vec *x, vec *y, vec *z)
+{
+    /* x0 y0, z0 x1, y1 z1 */
+    const vec a = _mm_loadu_pd(points), b = _mm_loadu_pd(points + 2), c = _mm_loadu_pd(points + 4);
+    *x = _mm_shuffle_pd(a, b, 2);
+    *y = _mm_shuffle_pd(a, c, 1);
+    *z = _mm_shuffle_pd(b, c, 2);
+}
 
 typedef __m128 f_vec;
 static inline f_vec f_load(const float *x) { return _mm_loadu_ps(x); }
@@ -211,6 +267,16 @@ static inline void f_store_interleaved(float *to, f_vec x, f_vec y)
 {
     _mm_storeu_ps(to, _mm_unpacklo_ps(x, y));
     _mm_storeu_ps(to + 4, _mm_unpackhi_ps(x, y));
+}
+static inline void f_load_points(const float *points, f_vec *x, f_vec *y, f_vec *z)
+{
+    /* x0 y0 z0 x1, y1 z1 x2 y2, z2 x3 y3 z3 */
+    const f_vec a = _mm_loadu_ps(points), b = _mm_loadu_ps(points + 4), c = _mm_loadu_ps(points + 8);
+    const f_vec xy_23 = _mm_shuffle_ps(b, c, _MM_SHUFFLE(2, 1, 3, 2));
+    const f_vec yz_01 = _mm_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 2, 1));
+    *x = _mm_shuffle_ps(a, xy_23, _MM_SHUFFLE(2, 0, 3, 0));
+    *y = _mm_shuffle_ps(yz_01, xy_23, _MM_SHUFFLE(3, 1, 2, 0));
+    *z = _mm_shuffle_ps(yz_01, c, _MM_SHUFFLE(3, 0, 3, 1));
 }
 
 #else
@@ -241,6 +307,12 @@ static inline vec shifted(vec x, vec next)
 }
 static inline vec load_floats(const float *x) { return *x; }
 static inline void store_floats(float *to, vec x) { *to = (float)x; }
+static inline void load_points(const double *points, vec *x, vec *y, vec *z)
+{
+    *x = points[0];
+    *y = points[1];
+    *z = points[2];
+}
 
 typedef float f_vec;
 static inline f_vec f_load(const float *x) { return *x; }
@@ -258,13 +330,36 @@ static inline void f_store_interleaved(float *to, f_vec x, f_vec y)
     to[0] = x;
     to[1] = y;
 }
+static inline void f_load_points(const float *points, f_vec *x, f_vec *y, f_vec *z)
+{
+    *x = points[0];
+    *y = points[1];
+    *z = points[2];
+}
 
 #endif
 
 #define F_LANES (LANES == 1 ? 1 : 2 * LANES)
 
+/* Of which_less and f_which_less: every lane. */
+#define ALL_LANES ((1u << LANES) - 1)
+#define F_ALL_LANES ((1u << F_LANES) - 1)
+
 /* n, rounded up to whole vectors. */
 static inline int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
+
+/* The lowest set bit of a number that is not 0. */
+static inline int first_bit(uint32_t bits)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_ctz(bits);
+#else
+    int bit = 0;
+    for (; !(bits & 1); bits >>= 1)
+        bit++;
+    return bit;
+#endif
+}
 
 /* The number of set bits, of LANES. */
 static inline int count_bits(unsigned bits)
@@ -276,13 +371,13 @@ static inline int count_bits(unsigned bits)
 #endif
 }
 
-/* The lowest set bit; LANES where none is set. */
+/* The lowest set bit of LANES; LANES where none is set. */
 static inline int lowest_bit(unsigned bits)
 {
 #if LANES == 1
     return !bits;
 #else
-    return __builtin_ctz(bits | 1u << LANES);
+    return first_bit(bits | 1u << LANES);
 #endif
 }
 

@@ -81,7 +81,7 @@ static inline void octants_scatter(const struct octant_numbers *numbers, int slo
     for (int i = 0; i < 4; i++)
         values[i] = &numbers->values[i][2 * slot];
     for (; channel_mask; channel_mask &= channel_mask - 1) {
-        const int64_t start = voxel + lowest_channel(channel_mask) * image->channel_stride;
+        const int64_t start = voxel + first_bit(channel_mask) * image->channel_stride;
         /* Called by name: through a pointer they are not inlined. */
         if (image->is_float64 && image->is_max)
             pairs_max_f64((double *)image->data + start, image->length, values);

@@ -9,19 +9,6 @@
 #define SUM(real, old, value) (real)((double)(old) + (value))
 #define MAX(real, old, value) ((real)(value) > (old) ? (real)(value) : (old))
 
-/* The lowest channel of a mask that is not 0. */
-static inline int64_t lowest_channel(uint32_t channel_mask)
-{
-#if defined(__GNUC__) || defined(__clang__)
-    return __builtin_ctz(channel_mask);
-#else
-    int64_t channel = 0;
-    for (; !(channel_mask & 1); channel_mask >>= 1)
-        channel++;
-    return channel;
-#endif
-}
-
 static inline void add_one(const struct image *image, int64_t cell, double value)
 {
     if (image->is_float64) {
@@ -37,7 +24,7 @@ static inline void add_one(const struct image *image, int64_t cell, double value
 static inline void scatter_one(const struct image *image, uint32_t channel_mask, int64_t voxel, double value)
 {
     for (; channel_mask; channel_mask &= channel_mask - 1)
-        add_one(image, voxel + lowest_channel(channel_mask) * image->channel_stride, value);
+        add_one(image, voxel + first_bit(channel_mask) * image->channel_stride, value);
 }
 
 static inline vec combined(const struct image *image, vec old, vec values)
@@ -63,7 +50,7 @@ INLINE void scatter_vector(const struct image *image, uint32_t channel_mask, int
                                   vec values)
 {
     for (; channel_mask; channel_mask &= channel_mask - 1) {
-        const int64_t cell = voxel + lowest_channel(channel_mask) * image->channel_stride;
+        const int64_t cell = voxel + first_bit(channel_mask) * image->channel_stride;
         if (cell + LANES <= image->n_cells) {
             add_vector(image, cell, values);
         } else {

@@ -29,6 +29,28 @@ struct atoms {
     const double *occupancies; /* NULL: all 1 */
 };
 
+/* How the atoms of a structure become spheres of a view. */
+struct culling {
+    double frame[12];   /* rows of R | t */
+    double center_A[3]; /* of the image, in the frame of the structure */
+    /* Outside this radius around there, or outside this half edge of the image's box, no atom reaches the image. */
+    double ball_A, box_A;
+    const uint32_t *channel_masks; /* of each of the 256 atomic numbers */
+    const double *radii_A;
+    int may_drop; /* may a near atom be in no channel? */
+};
+/* Atoms are looked at in blocks of so many. */
+#define CULL_BLOCK 1024
+
+/* Columns that grow: what is left of a structure. */
+struct spheres {
+    int64_t n, capacity;
+    double *coords_A; /* (n, 3) */
+    double *radii_A;
+    double *occupancies;
+    uint32_t *channel_masks;
+};
+
 /* One sphere relative to the centre of the image. */
 struct sphere {
     double offset_A[3];

@@ -1,31 +1,7 @@
-/* One call: check, zero the image, draw atom after atom. */
+/* One image of atoms: checks, then the drawing. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "kernel.h"
-
-/* Numbers that general_draw needs to work in: 18 columns along the planes, 2 along z, and 4 tables; vectors beyond the
-   last plane included. A double: it may exceed any integer. */
-static double general_work_doubles(double max_radius_A, const struct image *image)
-{
-    const double spanned = 2.0 * max_radius_A / image->resolution_A + 4.0;
-    const double planes = 1.0 + MAX_LANES + (spanned < (double)image->length ? spanned : (double)image->length);
-    return 4.0 * planes * planes + 20.0 * planes;
-}
-
-/* Work arrays for the largest sphere that is not drawn by octants; *work is NULL where none is. */
-static int allocate_work(int64_t n_atoms, const double *radii_A, const struct image *image, double **work)
-{
-    double max_radius_A = 0.0;
-    for (int64_t i = 0; i < n_atoms; i++)
-        max_radius_A = radii_A[i] > max_radius_A ? radii_A[i] : max_radius_A;
-    *work = NULL;
-    if (image->length > 1 && max_radius_A <= 0.5 * image->resolution_A)
-        return 1;
-    const double bytes = general_work_doubles(max_radius_A, image) * sizeof(double);
-    *work = bytes < (double)(SIZE_MAX / 4) ? malloc((size_t)bytes + sizeof(double)) : NULL;
-    return *work != NULL;
-}
 
 static int overlaps(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
 {
@@ -54,7 +30,16 @@ int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *ra
         return bad;
     const int64_t volume = length_voxels * length_voxels * length_voxels;
     const struct image image = {
-        data, length_voxels, volume, n_channels * volume, resolution_A, {center_x_A, center_y_A, center_z_A}, is_float64, is_float32_maths, is_max, fill,
+        .data = data,
+        .length = length_voxels,
+        .channel_stride = volume,
+        .n_cells = n_channels * volume,
+        .resolution_A = resolution_A,
+        .center_A = {center_x_A, center_y_A, center_z_A},
+        .is_float64 = is_float64,
+        .is_float32_maths = is_float32_maths,
+        .is_max = is_max,
+        .fill = fill,
     };
     const struct atoms atoms = {n_atoms, coords_A, radii_A, channel_masks, occupancies};
     const size_t bytes = (size_t)(n_channels * volume) * (is_float64 ? sizeof(double) : sizeof(float));
@@ -63,8 +48,7 @@ int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *ra
     double *work;
     if (!allocate_work(n_atoms, radii_A, &image, &work))
         return VOXELIZER_NO_MEMORY;
-    memset(data, 0, bytes);
-    kernel()->draw(&atoms, &image, work);
+    draw_image(&atoms, &image, work);
     free(work);
     return VOXELIZER_FINE;
 }
