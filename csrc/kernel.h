@@ -7,7 +7,7 @@
 
 /* VOXELIZER_BASELINE_ONLY leaves the others out, as another architecture does. */
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__)) \
-    && !defined(VOXELIZER_BASELINE_ONLY)
+    && !defined(VOXELIZER_BASELINE_ONLY) && !defined(VOXELIZER_PLAIN_C)
 #define X86_KERNELS 1
 #else
 #define X86_KERNELS 0

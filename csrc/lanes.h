@@ -2,15 +2,17 @@
    an f_vec.
 
    The arithmetic operators work on both as they are; here is the rest. Every processor computes the same but for
-   `muladd`, which rounds once where there is FMA. Where no instruction set is known a vec is one double, and the loops
-   over them are for the compiler to vectorise. */
+   `muladd`, which rounds once where there is FMA. Where no instruction set is known, or with VOXELIZER_PLAIN_C, a vec is
+   one double, and the loops over them are for the compiler to vectorise. */
 #ifndef LANES_H
 #define LANES_H
 
 #include <math.h>
 #include <stdint.h>
 
-#if (defined(KERNEL_AVX2) || defined(KERNEL_AVX512) || defined(__SSE2__)) && (defined(__GNUC__) || defined(__clang__))
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(VOXELIZER_PLAIN_C) \
+    && (defined(KERNEL_AVX2) || defined(KERNEL_AVX512) || defined(__SSE2__))
+#define HAS_SSE2 1
 #include <immintrin.h>
 #endif
 
@@ -200,7 +202,7 @@ static inline void f_load_points(const float *points, f_vec *x, f_vec *y, f_vec 
     *z = _mm256_shuffle_ps(yz_01, c, _MM_SHUFFLE(3, 0, 3, 1));
 }
 
-#elif defined(__SSE2__) && (defined(__GNUC__) || defined(__clang__))
+#elif defined(HAS_SSE2)
 
 #define LANES 2
 typedef __m128d vec;
