@@ -1,87 +1,142 @@
-"""The C voxelizer against macromol-voxelize's C++ core: the same views, interleaved, CPU time, in one process.
+"""Compare the voxelizer with its peers and write docs/voxelizer.md; needs an environment with bench_core.
 
-The peer is GPL-3.0 and no dependency of this project: run this in an environment to throw away.
+    python docs/make/peers.py [--only NAME ...] [--views 200] [--work DIR] [--out docs/voxelizer.md] [--page-only]
 
-    python -m venv /tmp/peers
-    /tmp/peers/bin/pip install . macromol-voxelize==0.10.0
-    /tmp/peers/bin/python docs/make/peers.py
+Each peer gets an environment and a process of its own; none is a dependency of this project, and nothing of them is
+kept but what is measured and drawn. Exit codes: 0 written, 2 bad input, 3 could not measure, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import json
+import signal
 import sys
-import time
+import tempfile
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
-import numpy as np
+from comparison.catalogue import PEERS, SUBJECTS
+from comparison.processes import ProcessError
 
-from bench_core import Grid, ImageSpec, read_embedded, voxelize_atoms
-from bench_core.frames import random_rotation, view_frame
-from bench_core.origins.neighbours import origins_among
-from bench_core.voxels import transform_coords
-
-STRUCTURES = ("3kpr", "3o21", "2xhe", "1bd2")
-CHANNELS = [["C"], ["N"], ["O"], ["S", "SE"], ["P"], ["*"]]
-VIEWS_PER_STRUCTURE = 50
-REPEATS = 5
-"""Calls of ours per call of the peer's: one of them is too short for the clock."""
+CHECKOUT = Path(__file__).resolve().parents[2]
+RECORD = "measured.json"
 
 
-def views(image: ImageSpec) -> Iterator[tuple[Any, ...]]:
-    """Yield coords_A, radii_A, channel numbers and occupancies of the atoms in the box around each view."""
-    rng = np.random.default_rng(0)
-    reach_A = image.grid.length_A / 2 + image.max_radius_A
-    for name in STRUCTURES:
-        atoms = read_embedded(name)
-        origins_A = origins_among(atoms)
-        for _ in range(VIEWS_PER_STRUCTURE):
-            frame = view_frame(random_rotation(rng), origins_A[rng.integers(len(origins_A))])
-            coords_A = transform_coords(atoms.coords_A, frame)
-            near = (np.abs(coords_A) < reach_A).all(axis=1)
-            elements = atoms.elements[near]
-            channels = np.log2(image.channel_masks(elements)).astype(np.int64)
-            yield coords_A[near], image.radii_A(elements), channels, atoms.occupancies[near].astype(np.float64)
+class BadInput(Exception):
+    """One line for the user."""
 
 
-def measure(peer: Any, length_voxels: int, resolution_A: float, radius_A: float) -> str:
-    """Return one row: medians over the views, their ratio, and the largest difference of the images."""
-    image = ImageSpec(Grid(length_voxels, resolution_A), CHANNELS, radius_A=radius_A)
-    peer_grid = peer.Grid(length_voxels=length_voxels, resolution_A=resolution_A, center_A=np.zeros(3))
-    theirs, ours = np.zeros(image.shape, np.float32), np.zeros(image.shape, np.float32)
-    peer_ns, our_ns, n_atoms, difference = [], [], [], 0.0
-    for coords_A, radii_A, channels, occupancies in views(image):
-        columns = [np.ascontiguousarray(column) for column in coords_A.T]
-        masks = np.left_shift(1, channels).astype(np.uint32)
-        one_each = np.ones(len(channels), np.uint32)
-        kinds = peer.FillAlgorithm.FractionAtom, peer.AggAlgorithm.Sum
-        start = time.process_time_ns()
-        theirs[...] = 0
-        peer._add_atoms_to_image(theirs, peer_grid, *columns, radii_A, channels, one_each, occupancies, *kinds)
-        between = time.process_time_ns()
-        for _ in range(REPEATS):
-            voxelize_atoms(coords_A, radii_A, masks, image.grid, image.n_channels, occupancies=occupancies, out=ours)
-        our_ns.append((time.process_time_ns() - between) / REPEATS)
-        peer_ns.append(between - start)
-        n_atoms.append(len(channels))
-        difference = max(difference, float(np.abs(theirs - ours).max()))
-    peer_us, our_us = np.median(peer_ns) / 1e3, np.median(our_ns) / 1e3
-    return (
-        f"{length_voxels}^3 x {resolution_A} A, r = {radius_A:5.3f} A, {np.mean(n_atoms):4.0f} atoms/view: "
-        f"peer's core {peer_us:8.0f} us, voxelize_atoms {our_us:6.1f} us, {peer_us / our_us:4.0f}x, "
-        f"largest difference {difference:.0e}"
-    )
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(message)
+
+
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """The options, checked."""
+    parser = Parser(prog="peers.py", description="Compare the voxelizer with its peers; write docs/voxelizer.md.")
+    parser.add_argument("--out", type=Path, default=CHECKOUT / "docs" / "voxelizer.md", help="the page")
+    parser.add_argument("--views", type=int, default=200, help="views per case (default: 200)")
+    parser.add_argument("--work", type=Path, help="keep the environments here, and use those that are here")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these peers, of all")
+    parser.add_argument("--page-only", action="store_true", help="measure nothing, write the page again")
+    options = parser.parse_args(arguments)
+    known = [peer.name for peer in PEERS]
+    for name in options.only:
+        if name not in known:
+            raise BadInput(f"unknown peer {name!r}: choose from {', '.join(known)}")
+    if options.views < 1:
+        raise BadInput(f"--views must be at least 1, not {options.views}")
+    if not options.out.resolve().parent.is_dir():
+        raise BadInput(f"--out: there is no folder {options.out.parent}")
+    return options
+
+
+def write(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def work_folder(kept: Path | None) -> Iterator[Path]:
+    """The folder of the environments; a temporary one unless the user named one."""
+    if kept is not None:
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"--work: {kept}: {error.strerror}") from None
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="bench_core-peers-") as folder:
+        yield Path(folder)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure, and leave record and pictures in the page's folder."""
+    from comparison.pictures import png
+    from comparison.run import Run, measure_all
+
+    with work_folder(options.work) as work:
+        run = Run(work, CHECKOUT, options.views, lambda line: print(line, file=sys.stderr, flush=True))
+        record = measure_all(run, options.only)
+    folder.mkdir(exist_ok=True)
+    for subject in SUBJECTS:
+        for arm in subject.pictures:
+            # The page shows none of an earlier run.
+            (folder / f"{subject.picture(arm)}.png").unlink(missing_ok=True)
+    for name, values in run.pictures.items():
+        write(folder / f"{name}.png", png(values))
+    write(folder / RECORD, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    return record
+
+
+def recorded(file: Path) -> dict[str, Any]:
+    """What an earlier run measured."""
+    try:
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"--page-only: {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInput(f"--page-only: {file} is no JSON: {error}") from None
+    return record
+
+
+def run(arguments: list[str]) -> None:
+    """Do what the command line says."""
+    options = parsed(arguments)
+    from comparison.page import render
+
+    folder = options.out.with_suffix("")
+    record = recorded(folder / RECORD) if options.page_only else measure(options, folder)
+    write(options.out, render(record, folder.name).encode())
+    print(options.out)
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        from macromol_voxelize import _voxelize as peer
-    except ImportError:
-        print("macromol_voxelize is not installed: see the head of this file", file=sys.stderr)
+        run(sys.argv[1:])
+    except BadInput as error:
+        print(error, file=sys.stderr)
         return 2
-    for length_voxels, resolution_A in ((21, 0.75), (24, 1.0)):
-        for radius_A in (resolution_A / 2, 1.7):
-            print(measure(peer, length_voxels, resolution_A, radius_A), flush=True)
+    except ImportError as error:
+        print(f"{error}: run this with the Python of an environment that has bench_core (make venv)", file=sys.stderr)
+        return 2
+    except (ProcessError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
