@@ -6,7 +6,7 @@ Shared by the C voxelizer and its slow ancestors, so that they differ in how the
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -115,12 +115,7 @@ def checked_spheres(
         raise VoxelError(f"fill must be one of {FILLS} and aggregate one of {AGGREGATES}, not {fill!r}, {aggregate!r}")
     if precision not in PRECISIONS:
         raise VoxelError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    coords = coords_A if _is_ready(coords_A, _FLOAT64) else _numbers("coords_A", coords_A)
-    radii = radii_A if _is_ready(radii_A, _FLOAT64) else _numbers("radii_A", radii_A)
-    masks = channel_masks if _is_ready(channel_masks, _UINT32) else _masks(channel_masks)
-    shares = occupancies
-    if shares is not None and not _is_ready(shares, _FLOAT64):
-        shares = _numbers("occupancies", shares)
+    coords, radii, masks, shares = _columns(coords_A, radii_A, channel_masks, occupancies)
     n_atoms = len(coords) if coords.ndim else 0
     lengths_fit = radii.shape == masks.shape == (n_atoms,) and (shares is None or shares.shape == (n_atoms,))
     if coords.shape != (n_atoms, 3) or not lengths_fit:
@@ -213,9 +208,25 @@ def c_floats(values: FloatArray) -> FloatArray:
     return np.require(values, None if values.dtype == _FLOAT32 else _FLOAT64, ["C", "A"])
 
 
-def _is_ready(values: object, kind: np.dtype[Any]) -> TypeGuard[NDArray[Any]]:
-    """Can C read it as it is? Sooner told than converted; a read-only array is not told, and not copied either."""
-    return type(values) is np.ndarray and values.dtype is kind and values.flags.carray
+def _columns(
+    coords_A: ArrayLike, radii_A: ArrayLike, channel_masks: ArrayLike, occupancies: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32], NDArray[np.float64] | None]:
+    """The columns as C reads them."""
+    # Columns that need no change are told at once, in a third of the time. (Read-only ones are not: `carray` is false.)
+    if (
+        type(coords_A) is type(radii_A) is type(channel_masks) is np.ndarray
+        and coords_A.dtype is _FLOAT64
+        and radii_A.dtype is _FLOAT64
+        and channel_masks.dtype is _UINT32
+        and coords_A.flags.carray and radii_A.flags.carray and channel_masks.flags.carray
+        and (
+            occupancies is None
+            or (type(occupancies) is np.ndarray and occupancies.dtype is _FLOAT64 and occupancies.flags.carray)
+        )
+    ):  # fmt: skip
+        return coords_A, radii_A, channel_masks, occupancies
+    shares = None if occupancies is None else _numbers("occupancies", occupancies)
+    return _numbers("coords_A", coords_A), _numbers("radii_A", radii_A), _masks(channel_masks), shares
 
 
 def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:

@@ -47,7 +47,7 @@ __all__ = [
 _FLOAT64 = np.dtype(np.float64)
 _FILL_NUMBERS = {fill: number for number, fill in enumerate(FILLS)}
 # Looked up once: types by name and attributes of modules cost more than the pointers themselves.
-_buffer, _NULL, _FINE = ffi.from_buffer, ffi.NULL, lib.VOXELIZER_FINE
+_buffer, _NULL, _FINE, _fill_image = ffi.from_buffer, ffi.NULL, lib.VOXELIZER_FINE, lib.voxelizer_fill
 _new, _VIEWS = ffi.new, ffi.typeof("struct voxelizer_view[]")
 _DOUBLES, _MASKS, _CHARS = ffi.typeof("double[]"), ffi.typeof("uint32_t[]"), ffi.typeof("char[]")
 _BYTES = ffi.typeof("uint8_t[]")
@@ -157,7 +157,8 @@ def describe() -> dict[str, str]:
 def _fill(spheres: Spheres, out: FloatArray) -> None:
     """Zero `out`, then draw: the backend. Raises VoxelError before it writes."""
     coords_A, radii_A, masks, shares, grid, n_channels, fill, aggregate, precision, _ = spheres
-    failure = lib.voxelizer_fill(
+    x_A, y_A, z_A = grid.center_A
+    failure = _fill_image(
         len(radii_A),
         _buffer(_DOUBLES, coords_A),
         _buffer(_DOUBLES, radii_A),
@@ -167,7 +168,9 @@ def _fill(spheres: Spheres, out: FloatArray) -> None:
         aggregate == "max",
         grid.length_voxels,
         grid.resolution_A,
-        *grid.center_A,
+        x_A,
+        y_A,
+        z_A,
         _FILL_NUMBERS[fill],
         precision == "float32",
         _buffer(_CHARS, out, True),
