@@ -22,6 +22,7 @@ from bench_core.frames import CUBE_FACES, Frame, invert, random_rotation, transl
 from bench_core.grid import ImageSpec
 from bench_core.origins import OriginStore
 from bench_core.origins.neighbours import MIN_NEIGHBOURS, RADIUS_A, crowded_places
+from bench_core.voxel_inputs import PRECISIONS
 from bench_core.voxels import voxelize_views
 
 MODES = ("direction", "frame")
@@ -59,6 +60,7 @@ class OriginPairs(Dataset[tuple[torch.Tensor, Any]]):
         size: int | None = None,
         seed: int = 0,
         *,
+        precision: str = "float64",
         view_padding_A: float = 1.0,
         distance_slack_A: float = 10.0,
         max_tries: int = 10,
@@ -67,18 +69,22 @@ class OriginPairs(Dataset[tuple[torch.Tensor, Any]]):
         """Make a data set of `size` examples (default: as many as the store has origins).
 
         Args:
+            precision: of the voxelizer's maths, see `voxelize_views`.
             max_tries: origins tried per drawn structure.
             max_structures: structures drawn per example before giving up.
 
         Raises:
-            VoxelError: unknown mode, a grid that is not centred at 0, a distance that is not finite and positive, or
-                a size, seed or number of tries that is no positive integer.
+            VoxelError: unknown mode or precision, a grid that is not centred at 0, a distance that is not finite and
+                positive, or a size, seed or number of tries that is no positive integer.
         """
         if mode not in MODES:
             raise VoxelError(f"mode {mode!r} is unknown: choose one of {', '.join(MODES)}")
+        if precision not in PRECISIONS:
+            raise VoxelError(f"precision {precision!r} is unknown: choose one of {', '.join(PRECISIONS)}")
         self.store = store
         self.image = image
         self.mode = mode
+        self.precision = precision
         self.size = len(store) if size is None else _positive("size", size, least=0)
         self.seed = _positive("seed", seed, least=0)
         if any(image.grid.center_A):
@@ -124,7 +130,7 @@ class OriginPairs(Dataset[tuple[torch.Tensor, Any]]):
     def voxelize(self, atoms: Atoms, pair: Pair) -> torch.Tensor:
         """Return both views of a pair: (2, C, L, L, L) float32."""
         views = [(atoms, pair.frame_a), (atoms, pair.frame_b)]
-        return torch.from_numpy(voxelize_views(views, self.image, dtype=np.float32))
+        return torch.from_numpy(voxelize_views(views, self.image, dtype=np.float32, precision=self.precision))
 
     def _draw_direction(
         self, rng: np.random.Generator, tag: str, atoms: Atoms, origins_A: npt.NDArray[np.float32]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from asv_runner.benchmarks.mark import SkipNotImplemented
 
 from .base import Suite, once, subject
 
@@ -70,3 +71,58 @@ class Implementation(Suite):
 
     def time_image(self, grid: str, implementation: str) -> None:
         self.voxelize(*self.arguments)
+
+
+class Variant(Suite):
+    """The kernel of each instruction set, in both precisions; those that this processor lacks are skipped."""
+
+    params = (["21^3 x 0.75 A", "24^3 x 1.0 A"], list(RADII), ["baseline", "avx2", "avx512"], ["float64", "float32"])
+    param_names = ("grid", "radius", "variant", "precision")
+
+    @once
+    def setup(self, grid: str, radius: str, variant: str, precision: str) -> None:
+        use, variants = subject("bench_core.voxels", "use_simd_variant", "simd_variants")
+        if variant not in variants():
+            raise SkipNotImplemented(f"this processor or build has no {variant}")
+        if precision == "float32" and RADII[radius]:
+            raise SkipNotImplemented("spheres of more than half a voxel in radius are computed in float64")
+        use(variant)
+        self.voxelize = subject("bench_core.voxels", "voxelize_atoms")
+        self.arguments = arguments_of(grid, radius)
+        self.options = {"precision": precision, "out": self.voxelize(*self.arguments)}
+
+    def time_image(self, grid: str, radius: str, variant: str, precision: str) -> None:
+        self.voxelize(*self.arguments, **self.options)
+
+
+class View(Suite):
+    """A view of the largest embedded structure, 13,318 atoms, beside the image of the atoms that reach into it."""
+
+    params = (["21^3 x 0.75 A", "24^3 x 1.0 A"],)
+    param_names = ("grid",)
+
+    @once
+    def setup(self, grid: str) -> None:
+        self.view, self.atoms_alone = subject("bench_core.voxels", "voxelize_view", "voxelize_atoms")
+        make_grid, image_spec = subject("bench_core.grid", "Grid", "ImageSpec")
+        self.structure = subject("bench_core.structures", "read_embedded")("3kpr")
+        self.image = image_spec(make_grid(*GRIDS[grid]), [["C"], ["N"], ["O"], ["*"]])
+        self.frame = np.eye(4)
+        self.frame[:3, 3] = -self.structure.coords_A.mean(axis=0)
+        self.arguments = self.atoms_in_view()
+        self.out = self.atoms_alone(*self.arguments)
+
+    def atoms_in_view(self) -> tuple[Any, ...]:
+        """Arguments of voxelize_atoms for the atoms in the box."""
+        coords_A = self.structure.coords_A + self.frame[:3, 3]
+        grid = self.image.grid
+        inside = (np.abs(coords_A) < grid.length_A / 2 + self.image.max_radius_A).all(axis=1)
+        elements = self.structure.elements[inside]
+        radii_A, masks = self.image.radii_A(elements), self.image.channel_masks(elements)
+        return coords_A[inside].astype(np.float64), radii_A, masks, grid, self.image.n_channels
+
+    def time_view(self, grid: str) -> None:
+        self.view(self.structure, self.image, self.frame, out=self.out)
+
+    def time_its_atoms_alone(self, grid: str) -> None:
+        self.atoms_alone(*self.arguments, out=self.out)

@@ -74,6 +74,14 @@ def test_images_are_the_views_of_the_frames(origins: OriginStore, small_image: I
         np.testing.assert_array_equal(image.numpy(), voxelize_view(atoms, small_image, frame))
 
 
+def test_float32_maths_gives_nearly_the_same_example(origins: OriginStore, small_image: ImageSpec) -> None:
+    exact, y = OriginPairs(origins, small_image, size=1)[0]
+    quick, same_y = OriginPairs(origins, small_image, size=1, precision="float32")[0]
+    assert y == same_y
+    assert not torch.equal(exact, quick)
+    torch.testing.assert_close(quick, exact, rtol=0, atol=8 * 2e-7)  # at most 8 atoms share a voxel
+
+
 def test_examples_depend_on_seed_and_index_alone(origins: OriginStore, small_image: ImageSpec) -> None:
     one, other = (OriginPairs(origins, small_image, size=8, seed=7) for _ in range(2))
     backwards = [other[i] for i in reversed(range(8))][::-1]
@@ -121,6 +129,7 @@ def test_numpy_indices(origins: OriginStore, small_image: ImageSpec) -> None:
     "options",
     [
         *({"mode": "rotation"}, {"size": -1}, {"size": 1.5}, {"seed": -1}, {"max_tries": 0}, {"seed": True}),
+        {"precision": "float16"},
         *({"view_padding_A": float("nan")}, {"view_padding_A": -1.0}, {"distance_slack_A": "x"}),
     ],
 )
