@@ -29,7 +29,7 @@
      muladd(a, b, c)       a b + c
      root, absolute        square root, |x|
      smaller, larger       of two; the second where one is NaN
-     with_sign(x, y)       |x| with the sign of y, for x >= 0
+     with_sign(x, y)       |x| with the sign of y
      if_less(a, b, x, y)   a < b ? x : y
      which_less(a, b)      bit i: a < b in lane i
      store_interleaved     x0, y0, x1, y1, ...
