@@ -69,6 +69,7 @@ class _Lib:
         is_float64: bool,
         /,
     ) -> int: ...
+    def voxelizer_crowd(self, structure: Any, n_places: int, places_A: Any, radius_A: float, counts: Any, /) -> int: ...
 
 ffi: _FFI
 lib: _Lib

@@ -21,7 +21,7 @@ from bench_core.errors import MissingOriginError, VoxelError
 from bench_core.frames import CUBE_FACES, Frame, invert, random_rotation, translation, view_frame
 from bench_core.grid import ImageSpec
 from bench_core.origins import OriginStore
-from bench_core.origins.neighbours import MIN_NEIGHBOURS, RADIUS_A, crowded_places
+from bench_core.origins.neighbours import crowded_places
 from bench_core.voxel_inputs import PRECISIONS
 from bench_core.voxels import voxelize_views
 
@@ -138,7 +138,7 @@ class OriginPairs(Dataset[tuple[torch.Tensor, Any]]):
         origin_A = origins_A[int(rng.integers(len(origins_A)))].astype(np.float64)
         rotation = random_rotation(rng)
         offsets_A = CUBE_FACES * (self.image.grid.length_A + self.view_padding_A)
-        allowed = np.flatnonzero(_crowded_around(atoms, origin_A, origin_A + offsets_A @ rotation))
+        allowed = np.flatnonzero(crowded_places(atoms, origin_A + offsets_A @ rotation))
         if not len(allowed):
             return None
         label = int(allowed[int(rng.integers(len(allowed)))])
@@ -188,21 +188,6 @@ class OriginLookups(Dataset[torch.Tensor]):
         self.store.origin(i * len(self.store) // len(self))
         places_A = self.store.origins_of(self._tags[i // self.repeats])
         return torch.from_numpy(places_A.mean(axis=0)) if len(places_A) else torch.full((3,), torch.nan)
-
-
-def _crowded_around(
-    atoms: Atoms, origin_A: npt.NDArray[np.float64], places_A: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    """`crowded_places` for places at one distance from `origin_A`: most atoms of a large structure are too far away
-    from all of them, or too close to the origin to be near any."""
-    to_origin = atoms.coords_A - origin_A.astype(atoms.coords_A.dtype)
-    squared = np.einsum("ij,ij->i", to_origin, to_origin)
-    distance_A = float(np.linalg.norm(places_A[0] - origin_A))
-    # 0.1 Å of slack: the squares are rounded in the coordinates' own precision.
-    shell = np.flatnonzero(
-        (squared <= (distance_A + RADIUS_A + 0.1) ** 2) & (squared >= max(0.0, distance_A - RADIUS_A - 0.1) ** 2)
-    )
-    return crowded_places(atoms[shell], places_A, RADIUS_A, MIN_NEIGHBOURS)
 
 
 def _positive(name: str, value: int, least: int = 1) -> int:

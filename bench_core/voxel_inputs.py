@@ -201,13 +201,6 @@ def check_finite_coords(coords_A: FloatArray) -> None:
         raise VoxelError(f"atom {bad[0]}: coordinates must be finite, not {position} A")
 
 
-def c_floats(values: FloatArray) -> FloatArray:
-    """A column of a structure as C reads it: float32 or float64, aligned, C-contiguous; a copy only if it must."""
-    if (values.dtype == _FLOAT32 or values.dtype == _FLOAT64) and values.flags.c_contiguous and values.flags.aligned:
-        return values
-    return np.require(values, None if values.dtype == _FLOAT32 else _FLOAT64, ["C", "A"])
-
-
 def _columns(
     coords_A: ArrayLike, radii_A: ArrayLike, channel_masks: ArrayLike, occupancies: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32], NDArray[np.float64] | None]:

@@ -7,12 +7,13 @@ the functions checks its arguments and makes one call into C, which releases the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from bench_core._voxelizer import ffi, lib
+from bench_core.c_structures import CStructures
 from bench_core.errors import VoxelError
 from bench_core.grid import FILLS, Grid, ImageSpec
 from bench_core.simd import check_chosen, simd_variant, simd_variants, use_simd_variant
@@ -23,9 +24,6 @@ from bench_core.voxel_inputs import (
     FloatArray,
     Spheres,
     bad_atom_error,
-    c_floats,
-    check_atom_arrays,
-    check_frame,
     checked_spheres,
     image_array,
     overlap_error,
@@ -48,9 +46,7 @@ _FLOAT64 = np.dtype(np.float64)
 _FILL_NUMBERS = {fill: number for number, fill in enumerate(FILLS)}
 # Looked up once: types by name and attributes of modules cost more than the pointers themselves.
 _buffer, _NULL, _FINE, _fill_image = ffi.from_buffer, ffi.NULL, lib.VOXELIZER_FINE, lib.voxelizer_fill
-_new, _VIEWS = ffi.new, ffi.typeof("struct voxelizer_view[]")
 _DOUBLES, _MASKS, _CHARS = ffi.typeof("double[]"), ffi.typeof("uint32_t[]"), ffi.typeof("char[]")
-_BYTES = ffi.typeof("uint8_t[]")
 
 
 def voxelize_atoms(
@@ -197,11 +193,12 @@ def _fill_views(
     """Zero `out`, then draw all views of a batch, in one call of C. Raises VoxelError before it writes."""
     if precision not in PRECISIONS:
         raise VoxelError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    structures, grid = _new(_VIEWS, len(views)), image.grid
-    columns = [_describe_view(structures[i], *view) for i, view in enumerate(views)]  # kept until C is done
+    structures, grid = CStructures(len(views)), image.grid
+    for atoms, frame in views:
+        structures.append(atoms, frame)
     failure = lib.voxelizer_fill_views(
-        len(columns),
-        structures,
+        len(views),
+        structures.array,
         _buffer(_MASKS, image.mask_table),
         _buffer(_DOUBLES, image.radius_table_A),
         image.all_matched,
@@ -218,24 +215,6 @@ def _fill_views(
     )
     if failure != _FINE:
         _raise_view_failure(failure, views, image, out)
-
-
-def _describe_view(structure: Any, atoms: AtomArrays, frame: ArrayLike | None) -> tuple[Any, ...]:
-    """Fill in a `struct voxelizer_view`; returns what must outlive it."""
-    check_atom_arrays(atoms)
-    coords_A, occupancies = c_floats(atoms.coords_A), c_floats(atoms.occupancies)
-    elements, rigid = np.ascontiguousarray(atoms.elements), check_frame(frame)
-    columns = (
-        _buffer(_CHARS, coords_A),
-        _buffer(_BYTES, elements),
-        _buffer(_CHARS, occupancies),
-        _NULL if rigid is None else _buffer(_DOUBLES, rigid),
-    )
-    structure.n_atoms = len(elements)
-    structure.coords_A, structure.elements, structure.occupancies, structure.frame = columns
-    structure.coords_are_float64 = coords_A.dtype == _FLOAT64
-    structure.occupancies_are_float64 = occupancies.dtype == _FLOAT64
-    return columns
 
 
 def _raise_view_failure(

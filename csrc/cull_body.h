@@ -64,8 +64,7 @@ static int append_near(const struct voxelizer_view *view, int64_t first, const s
         const uint8_t element = view->elements[first + atom];
         const uint32_t mask = culling->channel_masks[element];
         const double radius_A = culling->radii_A[element], reach_A = half_length_A + radius_A;
-        const double occupancy = view->occupancies_are_float64 ? ((const double *)view->occupancies)[first + atom]
-                                                               : (double)((const float *)view->occupancies)[first + atom];
+        const double occupancy = occupancy_of(view, first + atom);
         const double x = (double)coords_A[3 * atom], y = (double)coords_A[3 * atom + 1];
         const double z = (double)coords_A[3 * atom + 2];
         double *moved_A = spheres->coords_A + 3 * n;

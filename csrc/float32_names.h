@@ -42,3 +42,5 @@
 #define is_finite_block f_is_finite_block
 #define cull_block f_cull_block
 #define which_in_box f_which_in_box
+#define occupancy_if_near f_occupancy_if_near
+#define count_near f_count_near

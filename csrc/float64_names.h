@@ -41,3 +41,5 @@
 #undef is_finite_block
 #undef cull_block
 #undef which_in_box
+#undef occupancy_if_near
+#undef count_near

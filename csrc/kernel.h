@@ -22,6 +22,9 @@ struct kernel {
     /* Append the spheres of a block of the atoms of a view; there is room for all. Returns 0 if one cannot be drawn. */
     int (*cull)(const struct voxelizer_view *view, int64_t first, int n_atoms, const struct culling *culling,
                 const struct image *image, struct spheres *spheres);
+    /* Sum up the occupancies of the atoms within the radius of each place. */
+    void (*crowd)(const struct voxelizer_view *structure, int n_places, const double *places_A, double radius_A,
+                  double *counts);
     /* Draw atoms that the checks have passed into an image of zeros. work: general_work_doubles(...) of them. */
     void (*draw)(const struct atoms *atoms, const struct image *image, double *work);
 };

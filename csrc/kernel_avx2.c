@@ -26,7 +26,7 @@ static int is_supported(void)
            && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
-const struct kernel kernel_avx2 = {"avx2", is_supported, atoms_are_fine, cull, draw};
+const struct kernel kernel_avx2 = {"avx2", is_supported, atoms_are_fine, cull, crowd, draw};
 #else
 typedef int not_for_this_architecture;
 #endif

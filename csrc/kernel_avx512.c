@@ -29,7 +29,7 @@ static int is_supported(void)
            && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
-const struct kernel kernel_avx512 = {"avx512", is_supported, atoms_are_fine, cull, draw};
+const struct kernel kernel_avx512 = {"avx512", is_supported, atoms_are_fine, cull, crowd, draw};
 #else
 typedef int not_for_this_architecture;
 #endif

@@ -4,4 +4,4 @@
 
 static int is_supported(void) { return 1; }
 
-const struct kernel kernel_baseline = {"baseline", is_supported, atoms_are_fine, cull, draw};
+const struct kernel kernel_baseline = {"baseline", is_supported, atoms_are_fine, cull, crowd, draw};

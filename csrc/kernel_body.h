@@ -1,4 +1,5 @@
 /* The body of a kernel; everything in it is static, and compiled anew in each file that includes it. */
+#include "crowd.h"
 #include "cull.h"
 #include "general.h"
 #include "octants.h"

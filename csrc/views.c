@@ -5,10 +5,6 @@
 
 #include "kernel.h"
 
-/* Added to the culling distance, as a share of all lengths involved: more than float32 coordinates, and frames that
-   were computed in float32, are off. */
-#define CULL_SLACK 1e-5
-
 static const double IDENTITY[12] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0};
 
 static void *grown(void *column, int64_t capacity, size_t bytes_each)
@@ -148,4 +144,13 @@ int64_t voxelizer_fill_views(int64_t n_views, const struct voxelizer_view *views
     free(ends);
     release(&spheres);
     return result;
+}
+
+int64_t voxelizer_crowd(const struct voxelizer_view *structure, int n_places, const double *places_A, double radius_A,
+                        double *counts)
+{
+    if (!kernel())
+        return VOXELIZER_NO_KERNEL;
+    kernel()->crowd(structure, n_places, places_A, radius_A, counts);
+    return VOXELIZER_FINE;
 }

@@ -38,6 +38,11 @@ int64_t voxelizer_fill_views(int64_t n_views, const struct voxelizer_view *views
                              int64_t length_voxels, double resolution_A, double center_x_A, double center_y_A,
                              double center_z_A, int fill, int is_float32_maths, void *images, int is_float64);
 
+/* counts[i]: the occupancies of the atoms within radius_A (inclusive) of place i of places_A, (n_places, 3), summed. Uses
+   neither elements nor frame of the structure. Returns VOXELIZER_FINE or VOXELIZER_NO_KERNEL. */
+int64_t voxelizer_crowd(const struct voxelizer_view *structure, int n_places, const double *places_A, double radius_A,
+                        double *counts);
+
 /* The kernels of this build, from the plainest on: the name of the index-th, NULL after the last; whether this processor
    can run it; use it from now on, in all threads (0: not supported, nothing changed). Without a choice nothing is drawn. */
 const char *voxelizer_kernel_name(int index);

@@ -29,6 +29,16 @@ struct atoms {
     const double *occupancies; /* NULL: all 1 */
 };
 
+static inline double occupancy_of(const struct voxelizer_view *view, int64_t atom)
+{
+    return view->occupancies_are_float64 ? ((const double *)view->occupancies)[atom]
+                                              : (double)((const float *)view->occupancies)[atom];
+}
+
+/* Added to distances that need not be exact, as a share of all lengths involved: more than float32 coordinates, and
+   frames that were computed in float32, are off. */
+#define CULL_SLACK 1e-5
+
 /* How the atoms of a structure become spheres of a view. */
 struct culling {
     double frame[12];   /* rows of R | t */

@@ -1,0 +1,53 @@
+"""Structures as the C code reads them: pointers to their arrays, and to the frames of views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench_core._voxelizer import ffi
+from bench_core.voxel_inputs import AtomArrays, FloatArray, check_atom_arrays, check_frame
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# Looked up once: types by name cost more than the pointers themselves.
+_VIEWS, _CHARS = ffi.typeof("struct voxelizer_view[]"), ffi.typeof("char[]")
+_BYTES, _DOUBLES = ffi.typeof("uint8_t[]"), ffi.typeof("double[]")
+
+
+class CStructures:
+    """An array of `struct voxelizer_view`, and whatever it points to: keep it until C is done."""
+
+    def __init__(self, capacity: int) -> None:
+        self.array: Any = ffi.new(_VIEWS, capacity)
+        self._kept: list[tuple[Any, ...]] = []
+
+    def append(self, atoms: AtomArrays, frame: ArrayLike | None = None) -> None:
+        """Add a structure, as seen in `frame`; arrays are copied only where C cannot read them as they are.
+
+        Raises:
+            VoxelError: see `check_atom_arrays` and `check_frame`. Values of the arrays are not checked.
+        """
+        check_atom_arrays(atoms)
+        coords_A, occupancies = _floats(atoms.coords_A), _floats(atoms.occupancies)
+        elements, rigid = np.ascontiguousarray(atoms.elements), check_frame(frame)
+        columns = (
+            ffi.from_buffer(_CHARS, coords_A),
+            ffi.from_buffer(_BYTES, elements),
+            ffi.from_buffer(_CHARS, occupancies),
+            ffi.NULL if rigid is None else ffi.from_buffer(_DOUBLES, rigid),
+        )
+        structure = self.array[len(self._kept)]
+        structure.n_atoms = len(elements)
+        structure.coords_A, structure.elements, structure.occupancies, structure.frame = columns
+        structure.coords_are_float64 = coords_A.dtype == _FLOAT64
+        structure.occupancies_are_float64 = occupancies.dtype == _FLOAT64
+        self._kept.append(columns)
+
+
+def _floats(values: FloatArray) -> FloatArray:
+    """float32 or float64, aligned, C-contiguous; a copy only if it must."""
+    if (values.dtype == _FLOAT32 or values.dtype == _FLOAT64) and values.flags.c_contiguous and values.flags.aligned:
+        return values
+    return np.require(values, None if values.dtype == _FLOAT32 else _FLOAT64, ["C", "A"])
