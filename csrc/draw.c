@@ -19,7 +19,7 @@ int allocate_work(int64_t n_atoms, const double *radii_A, const struct image *im
     for (int64_t i = 0; i < n_atoms; i++)
         max_radius_A = radii_A[i] > max_radius_A ? radii_A[i] : max_radius_A;
     *work = NULL;
-    if (image->length > 1 && max_radius_A <= 0.5 * image->resolution_A)
+    if (max_radius_A <= largest_octants_A(image))
         return 1;
     const double bytes = general_work_doubles(max_radius_A, image) * sizeof(double);
     *work = bytes < (double)(SIZE_MAX / 4) ? malloc((size_t)bytes + sizeof(double)) : NULL;

@@ -63,7 +63,7 @@ static void draw(const struct atoms *atoms, const struct image *image, double *w
 {
     const double half_length_A = 0.5 * (double)image->length * image->resolution_A;
     const double center_x_A = image->center_A[0], center_y_A = image->center_A[1], center_z_A = image->center_A[2];
-    const double largest_octants_A = image->length > 1 ? 0.5 * image->resolution_A : 0.0;
+    const double octants_A = largest_octants_A(image);
     /* Nearly all spheres of an image have one of few radii. */
     double radius_A = 0.0, unit = 0.0;
     struct octant_group group;
@@ -82,7 +82,7 @@ static void draw(const struct atoms *atoms, const struct image *image, double *w
             radius_A = sphere.radius_A;
             unit = fill_unit(image, radius_A);
         }
-        if (radius_A <= largest_octants_A) {
+        if (radius_A <= octants_A) {
             octants_push(&group, &sphere, unit, image);
         } else {
             /* Atoms are added in their order: float sums depend on it. */

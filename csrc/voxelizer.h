@@ -84,4 +84,12 @@ static inline double fill_unit(const struct image *image, double radius_A)
     return volume < 1e300 ? volume : 1e300;
 }
 
+/* The largest spheres that octants.h may draw: half a voxel. None in an image of one voxel, or where a voxel is so small
+   or large that its reciprocal is no ordinary number. */
+static inline double largest_octants_A(const struct image *image)
+{
+    const double h = image->resolution_A;
+    return image->length > 1 && h > 1e-300 && h < 1e300 ? 0.5 * h : 0.0;
+}
+
 #endif

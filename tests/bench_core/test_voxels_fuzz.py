@@ -96,6 +96,14 @@ def test_tiny_spheres_keep_their_mass(radius_A, center_A, occupancy):
     assert np.count_nonzero(image) == 2 ** center_A.count(0.5)
 
 
+@pytest.mark.parametrize("h", [1e-320, 1e-310, 1e-300, 1e-100, 1e100, 1e300, 1e307])
+@pytest.mark.parametrize(("length", "centre", "face"), [(1, 1, 1 / 2), (3, 1, 1 / 2), (4, 1 / 8, 1 / 4)])
+def test_voxels_of_any_size(h, length, centre, face):
+    """1 / h is infinite for the smallest of these."""
+    assert one((0, 0, 0), h / 2, Grid(length, h)).max() == pytest.approx(centre, rel=1e-9)
+    assert one((h / 2, 0, 0), h / 2, Grid(length, h)).max() == pytest.approx(face, rel=1e-9)
+
+
 @pytest.mark.parametrize("away_A", [1e6, 1e9])
 def test_center_and_atom_far_from_the_origin(away_A):
     offset_A = np.array([0.3, -0.2, 0.45])
