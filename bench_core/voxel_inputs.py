@@ -15,6 +15,8 @@ from bench_core.errors import VoxelError
 from bench_core.grid import AGGREGATES, FILLS, MAX_CHANNELS, Grid
 
 FloatArray = NDArray[np.floating[Any]]
+Columns = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32], NDArray[np.float64] | None]
+"""Coordinates (N, 3), radii, channel masks and occupancies (N,) or None: C-contiguous and aligned."""
 
 _FLOAT32, _FLOAT64, _UINT32 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint32)
 PRECISIONS = ("float64", "float32")
@@ -50,7 +52,6 @@ class Spheres(NamedTuple):
     n_channels: int
     fill: str
     aggregate: str
-    precision: str = "float64"
     atom_ids: NDArray[np.intp] | None = None
     """Index of each sphere's atom in what the caller gave; None: the same."""
 
@@ -104,17 +105,33 @@ def checked_spheres(
     occupancies: ArrayLike | None,
     fill: str,
     aggregate: str,
-    precision: str = "float64",
 ) -> Spheres:
-    """Arguments of `voxelize_atoms` as arrays of the right types and lengths; copies only where it must.
+    """Arguments of `voxelize_atoms` together; the values themselves are checked by the backend.
 
     Raises:
-        VoxelError: see `voxelize_atoms`. The values themselves are checked by the backend.
+        VoxelError: see `check_rules` and `checked_columns`.
     """
+    check_rules(fill, aggregate)
+    columns = checked_columns(coords_A, radii_A, channel_masks, occupancies)
+    return Spheres(*columns, grid, n_channels, fill, aggregate)
+
+
+def check_rules(fill: str, aggregate: str, precision: str = "float64") -> None:
+    """Raise VoxelError for a fill, aggregate or precision that does not exist."""
     if fill not in FILLS or aggregate not in AGGREGATES:
         raise VoxelError(f"fill must be one of {FILLS} and aggregate one of {AGGREGATES}, not {fill!r}, {aggregate!r}")
     if precision not in PRECISIONS:
         raise VoxelError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+
+
+def checked_columns(
+    coords_A: ArrayLike, radii_A: ArrayLike, channel_masks: ArrayLike, occupancies: ArrayLike | None
+) -> Columns:
+    """Coordinates, radii, masks and occupancies as arrays of the right types and lengths; copies only where it must.
+
+    Raises:
+        VoxelError: an array that holds no numbers, or lengths that do not fit each other.
+    """
     coords, radii, masks, shares = _columns(coords_A, radii_A, channel_masks, occupancies)
     n_atoms = len(coords) if coords.ndim else 0
     lengths_fit = radii.shape == masks.shape == (n_atoms,) and (shares is None or shares.shape == (n_atoms,))
@@ -123,7 +140,7 @@ def checked_spheres(
             f"expected coords_A (N, 3), radii_A, channel_masks and occupancies (N,), not {coords.shape}, "
             f"{radii.shape}, {masks.shape} and {None if shares is None else shares.shape}"
         )
-    return Spheres(coords, radii, masks, shares, grid, n_channels, fill, aggregate, precision)
+    return coords, radii, masks, shares
 
 
 def overlap_error(spheres: Spheres, out: FloatArray) -> VoxelError:
@@ -203,7 +220,7 @@ def check_finite_coords(coords_A: FloatArray) -> None:
 
 def _columns(
     coords_A: ArrayLike, radii_A: ArrayLike, channel_masks: ArrayLike, occupancies: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32], NDArray[np.float64] | None]:
+) -> Columns:
     """The columns as C reads them."""
     # Columns that need no change are told at once, in a third of the time. (Read-only ones are not: `carray` is false.)
     if (

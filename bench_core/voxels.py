@@ -19,12 +19,12 @@ from bench_core.grid import FILLS, Grid, ImageSpec
 from bench_core.simd import check_chosen, simd_variant, simd_variants, use_simd_variant
 from bench_core.view_steps import cull_atoms, transform_coords, view_spheres
 from bench_core.voxel_inputs import (
-    PRECISIONS,
     AtomArrays,
     FloatArray,
     Spheres,
     bad_atom_error,
-    checked_spheres,
+    check_rules,
+    checked_columns,
     image_array,
     overlap_error,
 )
@@ -87,10 +87,30 @@ def voxelize_atoms(
         VoxelError: names the argument, or the atom and its value; raised before anything is written.
     """
     target = image_array((n_channels, *(grid.length_voxels,) * 3), dtype, out)
-    spheres = checked_spheres(
-        coords_A, radii_A, channel_masks, grid, n_channels, occupancies, fill, aggregate, precision
+    check_rules(fill, aggregate, precision)
+    coords, radii, masks, shares = checked_columns(coords_A, radii_A, channel_masks, occupancies)
+    x_A, y_A, z_A = grid.center_A
+    failure = _fill_image(
+        len(radii),
+        _buffer(_DOUBLES, coords),
+        _buffer(_DOUBLES, radii),
+        _buffer(_MASKS, masks),
+        _NULL if shares is None else _buffer(_DOUBLES, shares),
+        n_channels,
+        aggregate == "max",
+        grid.length_voxels,
+        grid.resolution_A,
+        x_A,
+        y_A,
+        z_A,
+        _FILL_NUMBERS[fill],
+        precision == "float32",
+        _buffer(_CHARS, target, True),
+        target.dtype == _FLOAT64,
     )
-    _fill(spheres, target)
+    if failure != _FINE:
+        spheres = Spheres(coords, radii, masks, shares, grid, n_channels, fill, aggregate)
+        _raise_failure(failure, spheres, target)
     return target
 
 
@@ -150,32 +170,6 @@ def describe() -> dict[str, str]:
     return {"simd": simd_variant()}
 
 
-def _fill(spheres: Spheres, out: FloatArray) -> None:
-    """Zero `out`, then draw: the backend. Raises VoxelError before it writes."""
-    coords_A, radii_A, masks, shares, grid, n_channels, fill, aggregate, precision, _ = spheres
-    x_A, y_A, z_A = grid.center_A
-    failure = _fill_image(
-        len(radii_A),
-        _buffer(_DOUBLES, coords_A),
-        _buffer(_DOUBLES, radii_A),
-        _buffer(_MASKS, masks),
-        _NULL if shares is None else _buffer(_DOUBLES, shares),
-        n_channels,
-        aggregate == "max",
-        grid.length_voxels,
-        grid.resolution_A,
-        x_A,
-        y_A,
-        z_A,
-        _FILL_NUMBERS[fill],
-        precision == "float32",
-        _buffer(_CHARS, out, True),
-        out.dtype == _FLOAT64,
-    )
-    if failure != _FINE:
-        _raise_failure(failure, spheres, out)
-
-
 def _raise_failure(failure: int, spheres: Spheres, out: FloatArray) -> NoReturn:
     """Say why the C code refused."""
     if failure == lib.VOXELIZER_NO_KERNEL:
@@ -191,8 +185,7 @@ def _fill_views(
     views: Sequence[tuple[AtomArrays, ArrayLike | None]], image: ImageSpec, precision: str, out: FloatArray
 ) -> None:
     """Zero `out`, then draw all views of a batch, in one call of C. Raises VoxelError before it writes."""
-    if precision not in PRECISIONS:
-        raise VoxelError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    check_rules(image.fill, image.aggregate, precision)
     structures, grid = CStructures(len(views)), image.grid
     for atoms, frame in views:
         structures.append(atoms, frame)
