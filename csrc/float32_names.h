@@ -28,14 +28,6 @@
 #define other_leg f_other_leg
 #define half_angle f_half_angle
 #define wedge f_wedge
-#define octant_numbers f_octant_numbers
-#define octant_value f_octant_value
-#define octants_compute f_octants_compute
-#define octants_scatter f_octants_scatter
-#define pairs_sum_f32 f_pairs_sum_f32
-#define pairs_sum_f64 f_pairs_sum_f64
-#define pairs_max_f32 f_pairs_max_f32
-#define pairs_max_f64 f_pairs_max_f64
 #define load_points f_load_points
 #define find_near f_find_near
 #define append_near f_append_near
@@ -44,3 +36,4 @@
 #define which_in_box f_which_in_box
 #define occupancy_if_near f_occupancy_if_near
 #define count_near f_count_near
+#define third_square f_third_square

@@ -27,14 +27,6 @@
 #undef other_leg
 #undef half_angle
 #undef wedge
-#undef octant_numbers
-#undef octant_value
-#undef octants_compute
-#undef octants_scatter
-#undef pairs_sum_f32
-#undef pairs_sum_f64
-#undef pairs_max_f32
-#undef pairs_max_f64
 #undef load_points
 #undef find_near
 #undef append_near
@@ -43,3 +35,4 @@
 #undef which_in_box
 #undef occupancy_if_near
 #undef count_near
+#undef third_square

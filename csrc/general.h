@@ -97,9 +97,11 @@ struct pair_queue {
 static void flush_pairs(struct pair_queue *queue)
 {
     /* Rows are copied by the vector: beyond the last pair stand others of its row, valid as any. */
-    for (int i = 0; i < queue->n; i += LANES)
-        store(queue->q + LANES + i, wedge(load(queue->a + i), load(queue->b + i), load(queue->p_a + i),
-                                          load(queue->p_b + i), load(queue->leg_a + i), load(queue->leg_b + i)));
+    for (int i = 0; i < queue->n; i += LANES) {
+        const vec a = load(queue->a + i), b = load(queue->b + i);
+        store(queue->q + LANES + i, wedge(a, b, third_square(a, b), load(queue->p_a + i), load(queue->p_b + i),
+                                          load(queue->leg_a + i), load(queue->leg_b + i)));
+    }
     for (int i = 0; i < queue->n_runs; i++) {
         const struct run *run = &queue->runs[i];
         const vec b = load(run->b);

@@ -46,6 +46,7 @@ static inline void load_points(const double *points, vec *x, vec *y, vec *z)
 
 typedef __m512 f_vec;
 static inline f_vec f_load(const float *x) { return _mm512_loadu_ps(x); }
+static inline void f_store(float *to, f_vec x) { _mm512_storeu_ps(to, x); }
 static inline f_vec f_all(float x) { return _mm512_set1_ps(x); }
 static inline f_vec f_muladd(f_vec a, f_vec b, f_vec c) { return _mm512_fmadd_ps(a, b, c); }
 static inline f_vec f_root(f_vec x) { return _mm512_sqrt_ps(x); }

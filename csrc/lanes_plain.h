@@ -34,6 +34,7 @@ static inline void load_points(const double *points, vec *x, vec *y, vec *z)
 
 typedef float f_vec;
 static inline f_vec f_load(const float *x) { return *x; }
+static inline void f_store(float *to, f_vec x) { *to = x; }
 static inline f_vec f_all(float x) { return x; }
 static inline f_vec f_muladd(f_vec a, f_vec b, f_vec c) { return a * b + c; }
 static inline f_vec f_root(f_vec x) { return sqrtf(x); }

@@ -43,6 +43,7 @@ static inline void load_points(const double *points, vec *x, vec *y, vec *z)
 
 typedef __m128 f_vec;
 static inline f_vec f_load(const float *x) { return _mm_loadu_ps(x); }
+static inline void f_store(float *to, f_vec x) { _mm_storeu_ps(to, x); }
 static inline f_vec f_all(float x) { return _mm_set1_ps(x); }
 static inline f_vec f_muladd(f_vec a, f_vec b, f_vec c) { return a * b + c; }
 static inline f_vec f_root(f_vec x) { return _mm_sqrt_ps(x); }

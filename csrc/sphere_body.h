@@ -27,20 +27,24 @@ static inline vec half_angle(vec y, vec x)
     r = muladd(r, z, all(-0.14285714266096603593));
     r = muladd(r, z, all(0.19999999999898408045));
     r = muladd(r, z, all(-0.3333333333333324625));
-#else /* 3e-8 */
-    vec r = all(0.08520492037f);
-    r = muladd(r, z, all(-0.1402414284f));
-    r = muladd(r, z, all(0.1999123774f));
-    r = muladd(r, z, all(-0.3333328656f));
+#else /* 1e-9 */
+    vec r = all(-0.0645192816f);
+    r = muladd(r, z, all(0.1074373147f));
+    r = muladd(r, z, all(-0.142639556f));
+    r = muladd(r, z, all(0.1999954048f));
+    r = muladd(r, z, all(-0.3333333176f));
 #endif
     return muladd(u * z, r, u);
 }
 
-/* q, for 0 <= a, b <= 1, given p and sqrt(1 - .^2) of each. */
-static inline vec wedge(vec a, vec b, vec p_a, vec p_b, vec leg_a, vec leg_b)
+/* 1 - a^2 - b^2, for 0 <= a, b <= 1. */
+static inline vec third_square(vec a, vec b) { return muladd(-b, b, muladd(-a, a, all(1.0))); }
+
+/* q, for 0 <= a, b <= 1, given third_square(a, b), and p and sqrt(1 - .^2) of each. */
+static inline vec wedge(vec a, vec b, vec w2, vec p_a, vec p_b, vec leg_a, vec leg_b)
 {
     const vec ab = a * b;
-    const vec w = root(larger(muladd(-b, b, muladd(-a, a, all(1.0))), all(0.0)));
+    const vec w = root(larger(w2, all(0.0)));
     const vec angles = muladd(p_a, half_angle(b, w + leg_a),
                               muladd(p_b, half_angle(a, w + leg_b), -half_angle(ab, muladd(leg_a, leg_b, w))));
     return muladd(all(4.0 / PI), angles, muladd(all(2.0 / PI) * ab, w, all(0.5) * (p_a + p_b - all(1.0))));
