@@ -58,7 +58,9 @@ def voxelize_atoms_filtered(
     dtype: DTypeLike = np.float32,
     out: FloatArray | None = None,
 ) -> FloatArray:
-    """`voxelize_atoms_naive`, leaving out early the atoms that cannot reach the image; same result bit for bit."""
+    """`voxelize_atoms_naive`, leaving out early the atoms that cannot reach the image; the same result bit for bit, but
+    for spheres that by rounding alone touch the image or do not (1e-32 of a sphere).
+    """
     target = image_array((n_channels, *(grid.length_voxels,) * 3), dtype, out)
     spheres = checked_spheres(coords_A, radii_A, channel_masks, grid, n_channels, occupancies, fill, aggregate)
     fill_filtered(spheres, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import bench_core
 from bench_core import Grid, ImageSpec, embedded_structure, read_atoms
 from bench_core.origins.prepare import prepare_store
+from bench_core.simd import KNOWN_VARIANTS, simd_variant, simd_variants, use_simd_variant
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,17 @@ def origins(prepared_folder: Path) -> bench_core.OriginStore:
 def small_image() -> ImageSpec:
     """9^3 voxels of 1 Å, four channels: quick to fill, large enough for pairs."""
     return ImageSpec(Grid(9, 1.0), [["C"], ["N"], ["O"], ["*"]])
+
+
+@pytest.fixture(scope="module", params=KNOWN_VARIANTS)
+def variant(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each kernel in turn, for a whole module: Hypothesis wants no fixture that is made anew for each test.
+
+    `pytestmark = pytest.mark.usefixtures("variant")` runs all tests of a module with every kernel.
+    """
+    if request.param not in simd_variants():
+        pytest.skip(f"no kernel {request.param}: this processor does not run it, or this build has none")
+    before = simd_variant()
+    use_simd_variant(request.param)
+    yield request.param
+    use_simd_variant(before)

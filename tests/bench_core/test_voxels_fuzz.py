@@ -11,6 +11,8 @@ from bench_core.grid import Grid, ImageSpec
 from bench_core.reference.voxels import voxelize_atoms_filtered, voxelize_atoms_naive
 from bench_core.voxels import cull_atoms, voxelize_atoms, voxelize_view, voxelize_views
 
+pytestmark = pytest.mark.usefixtures("variant")
+
 SPHERE = 4 / 3 * math.pi
 
 all_backends = pytest.mark.parametrize("voxelize", [voxelize_atoms, voxelize_atoms_naive, voxelize_atoms_filtered])

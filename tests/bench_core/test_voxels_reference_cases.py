@@ -10,6 +10,8 @@ from bench_core.grid import Grid, ImageSpec
 from bench_core.reference.voxels import near_image, voxelize_atoms_filtered, voxelize_atoms_naive
 from bench_core.voxels import voxelize_atoms
 
+pytestmark = pytest.mark.usefixtures("variant")
+
 SPHERE_A3 = 4 / 3 * math.pi
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])

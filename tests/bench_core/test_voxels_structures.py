@@ -11,6 +11,8 @@ from bench_core.origins.neighbours import origins_among
 from bench_core.reference.voxels import voxelize_atoms_filtered, voxelize_atoms_naive
 from bench_core.voxels import transform_coords
 
+pytestmark = pytest.mark.usefixtures("variant")
+
 CHANNELS = [["C"], ["N"], ["O"], ["S", "SE"], ["P"], ["*"]]
 
 
