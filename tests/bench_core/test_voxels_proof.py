@@ -117,6 +117,11 @@ def degenerate_spheres():
         yield sphere(4, 1.0, 0.375 * scale, (0.125, 0.25, 0.25))
         yield sphere(4, 1.0, 0.75 * scale, (0.25, 0.5, -0.5))
 
+    # Among the worst for float32 maths, found by search: nearly all of the sphere is in one octant.
+    yield sphere(2, 1.0, 0.5, (-0.49264313284212635, 0.47535918658311555, -0.499741170564449))
+    yield sphere(2, 1.0, 0.5, (-0.4803631160407962, 0.48777709931023605, -0.49478657888939935))
+    yield sphere(2, 1.0, 0.5, (0.4944327652917218, 0.475404756222728, -0.4887166892279885))
+
 
 def shares(sphere):
     """Share in each voxel that is not 0."""
