@@ -171,7 +171,7 @@ static struct value_rule value_rule_of(const struct sphere *sphere, double unit,
                                             : 1.0;
     const struct value_rule rule = {
         0.125 * unit,
-        whole,
+        whole < 1e300 ? whole : 1e300, /* as fill_unit */
         sphere->occupancy,
         sphere->channel_mask,
     };

@@ -80,6 +80,10 @@ def test_work_and_values_are_bounded_by_the_image(radius_A, fill, value):
     assert (crossed <= inside).all()
 
 
+def test_nothing_stays_nothing_where_the_volume_of_a_voxel_overflows():
+    assert not one((0, 0, 0), 1e130, Grid(3, 1e120), fill="overlap_A3", occupancies=[0]).any()
+
+
 @pytest.mark.parametrize("ratio", [10.0, 100.0, 300.0])
 def test_a_large_sphere_crossing_the_image(ratio):
     grid, center_A = Grid(6, 1.0), np.array([0.31, 0.47, -0.11]) + ratio / 3**0.5
