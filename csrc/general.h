@@ -89,14 +89,18 @@ struct run {
 struct pair_queue {
     int n, n_runs;
     struct run runs[RUNS];
-    double a[RUNS * LANES], p_a[RUNS * LANES], leg_a[RUNS * LANES];
-    double b[RUNS * LANES], p_b[RUNS * LANES], leg_b[RUNS * LANES];
+    /* One vector more than there are pairs. */
+    double a[(RUNS + 1) * LANES], p_a[(RUNS + 1) * LANES], leg_a[(RUNS + 1) * LANES];
+    double b[(RUNS + 1) * LANES], p_b[(RUNS + 1) * LANES], leg_b[(RUNS + 1) * LANES];
     double q[LANES + RUNS * LANES]; /* the first lanes stay empty */
 };
 
 static void flush_pairs(struct pair_queue *queue)
 {
-    /* Rows are copied by the vector: beyond the last pair stand others of its row, valid as any. */
+    /* The rest of the last vector is computed and not used: it must hold numbers. */
+    double *const columns[] = {queue->a, queue->p_a, queue->leg_a, queue->b, queue->p_b, queue->leg_b};
+    for (int i = 0; i < 6; i++)
+        store(columns[i] + queue->n, all(0.0));
     for (int i = 0; i < queue->n; i += LANES) {
         const vec a = load(queue->a + i), b = load(queue->b + i);
         store(queue->q + LANES + i, wedge(a, b, third_square(a, b), load(queue->p_a + i), load(queue->p_b + i),
