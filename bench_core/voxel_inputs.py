@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bench_core.errors import VoxelError
-from bench_core.grid import AGGREGATES, FILLS, MAX_CHANNELS, Grid
+from bench_core.grid import AGGREGATES, FILLS, MAX_CHANNELS, Grid, ImageSpec
 
 FloatArray = NDArray[np.floating[Any]]
 Columns = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32], NDArray[np.float64] | None]
@@ -208,6 +208,21 @@ def bad_atom_error(spheres: Spheres, index: int) -> VoxelError:
     if not math.isfinite(occupancy):
         return VoxelError(f"atom {atom}: occupancy must be finite, not {occupancy}")
     return VoxelError(f'atom {atom}: occupancy {occupancy} is negative, which aggregate="max" would ignore; use "sum"')
+
+
+def bad_view_error(atoms: AtomArrays, atom: int, image: ImageSpec) -> VoxelError:
+    """Say why an atom of a structure cannot be drawn in an image that it reaches."""
+    row = slice(atom, atom + 1)
+    coords_A, elements = np.asarray(atoms.coords_A[row], np.float64), atoms.elements[row]
+    masks, radii_A = np.zeros(1, np.uint32), np.ones(1)
+    if np.isfinite(coords_A).all():
+        try:
+            masks, radii_A = image.channel_masks(elements), image.radii_A(elements)
+        except VoxelError as error:
+            return VoxelError(f"atom {atom}: {error}")
+    occupancies = np.asarray(atoms.occupancies[row], np.float64)
+    spheres = Spheres(coords_A, radii_A, masks, occupancies, image.grid, image.n_channels, image.fill, image.aggregate)
+    return bad_atom_error(spheres._replace(atom_ids=np.array([atom])), 0)
 
 
 def check_finite_coords(coords_A: FloatArray) -> None:

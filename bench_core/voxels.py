@@ -14,15 +14,14 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from bench_core._voxelizer import ffi, lib
 from bench_core.c_structures import CStructures
-from bench_core.errors import VoxelError
 from bench_core.grid import FILLS, Grid, ImageSpec
 from bench_core.simd import check_chosen, simd_variant, simd_variants, use_simd_variant
-from bench_core.view_steps import cull_atoms, transform_coords, view_spheres
 from bench_core.voxel_inputs import (
     AtomArrays,
     FloatArray,
     Spheres,
     bad_atom_error,
+    bad_view_error,
     check_rules,
     checked_columns,
     image_array,
@@ -30,13 +29,10 @@ from bench_core.voxel_inputs import (
 )
 
 __all__ = [
-    "cull_atoms",
     "describe",
     "simd_variant",
     "simd_variants",
-    "transform_coords",
     "use_simd_variant",
-    "view_spheres",
     "voxelize_atoms",
     "voxelize_view",
     "voxelize_views",
@@ -207,28 +203,19 @@ def _fill_views(
         out.dtype == _FLOAT64,
     )
     if failure != _FINE:
-        _raise_view_failure(failure, views, image, out)
+        _raise_view_failure(failure, structures, views, image, out)
 
 
 def _raise_view_failure(
-    failure: int, views: Sequence[tuple[AtomArrays, ArrayLike | None]], image: ImageSpec, out: FloatArray
+    failure: int,
+    structures: CStructures,
+    views: Sequence[tuple[AtomArrays, ArrayLike | None]],
+    image: ImageSpec,
+    out: FloatArray,
 ) -> NoReturn:
-    """Say why the C code refused: step by step it shows which atom it was."""
+    """Say why the C code refused."""
     if failure == lib.VOXELIZER_NO_KERNEL:
         check_chosen()
     if failure == lib.VOXELIZER_NO_MEMORY:
         raise MemoryError(f"no memory for the spheres and work arrays of images {out.shape}")
-    atoms, frame = views[failure]
-    spheres = view_spheres(atoms, image, frame)
-    bad = lib.voxelizer_first_bad_atom(
-        len(spheres.radii_A),
-        _buffer(_DOUBLES, spheres.coords_A),
-        _buffer(_DOUBLES, spheres.radii_A),
-        _buffer(_MASKS, spheres.channel_masks),
-        _buffer(_DOUBLES, spheres.occupancies),
-        spheres.n_channels,
-        spheres.aggregate == "max",
-    )
-    if bad != _FINE:
-        raise bad_atom_error(spheres, bad)
-    raise VoxelError(f"view {failure} cannot be drawn")  # the steps must have found out why
+    raise bad_view_error(views[failure][0], structures.array[failure].bad_atom, image)

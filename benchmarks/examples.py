@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from asv_runner.benchmarks.mark import SkipNotImplemented
+
 from .base import PreparedSuite, needed, once, subject
 
 N_EXAMPLES = 64
@@ -22,6 +24,14 @@ def make_pairs(folder: str, size: int = N_EXAMPLES) -> Any:
     origin_pairs = subject("bench_core.datasets", "OriginPairs")
     image = image_spec(grid(21, 0.75), [["C"], ["N"], ["O"], ["*"]])
     return origin_pairs(open_origins(needed(folder)), image, size=size, seed=0)
+
+
+def steps_in_numpy() -> tuple[Any, Any]:
+    """Return `cull_atoms` and `transform_coords`: part of the path to an image once, then kept among the ancestors."""
+    try:
+        return subject("bench_core.reference.views", "cull_atoms", "transform_coords")
+    except SkipNotImplemented:
+        return subject("bench_core.voxels", "cull_atoms", "transform_coords")
 
 
 class Example(PreparedSuite):
@@ -48,7 +58,7 @@ class ExampleSteps(PreparedSuite):
 
     @once
     def setup(self, folder: str) -> None:
-        self.cull, self.rotate = subject("bench_core.voxels", "cull_atoms", "transform_coords")
+        self.cull, self.rotate = steps_in_numpy()
         self.voxelize = subject("bench_core.voxels", "voxelize_atoms")
         self.collate, limit_threads = subject("bench_core.loaders", "default_collate", "limit_threads")
         limit_threads(1)  # as a worker has
@@ -113,7 +123,7 @@ class Ancestor(PreparedSuite):
     def setup(self, folder: str) -> None:
         self.read_slow = subject("bench_core.reference.mmcif", "read_atoms_slow")
         self.naive = subject("bench_core.reference.voxels", "voxelize_atoms_naive")
-        self.rotate = subject("bench_core.voxels", "transform_coords")
+        _, self.rotate = steps_in_numpy()
         self.embedded = subject("bench_core.structures", "embedded_structure")
         self.pairs = make_pairs(folder)
         self.image = self.pairs.image

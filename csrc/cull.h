@@ -23,8 +23,8 @@ struct near_atoms {
 
 #include "float64_names.h"
 
-static int cull(const struct voxelizer_view *view, int64_t first, int n_atoms, const struct culling *culling,
-                const struct image *image, struct spheres *spheres)
+static int64_t cull(const struct voxelizer_view *view, int64_t first, int n_atoms, const struct culling *culling,
+                    const struct image *image, struct spheres *spheres)
 {
     return (view->coords_are_float64 ? cull_block : f_cull_block)(view, first, n_atoms, culling, image, spheres);
 }

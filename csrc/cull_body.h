@@ -41,23 +41,23 @@ static void find_near(const real *coords_A, int n_atoms, const struct culling *c
     }
 }
 
-static int is_finite_block(const real *coords_A, int n_atoms)
+/* Index of the first atom with a coordinate that is NaN or infinite; n_atoms where there is none. */
+static int first_not_finite(const real *coords_A, int n_atoms)
 {
     for (int i = 0; i < 3 * n_atoms; i++)
         if (!(coords_A[i] - coords_A[i] == 0))
-            return 0;
-    return 1;
+            return i / 3;
+    return n_atoms;
 }
 
-/* Append the spheres of near atoms that reach the image; there is room for all of them. Returns 0 where one of the near
-   atoms cannot be drawn. */
-static int append_near(const struct voxelizer_view *view, int64_t first, const struct near_atoms *near,
+/* Append the spheres of near atoms that reach the image; there is room for all of them. Returns VOXELIZER_FINE, or the
+   index of the first near atom that cannot be drawn. */
+static int64_t append_near(const struct voxelizer_view *view, int64_t first, const struct near_atoms *near,
                        const struct culling *culling, const struct image *image, struct spheres *spheres)
 {
     const double *m = culling->frame, half_length_A = 0.5 * (double)image->length * image->resolution_A;
     const double *center_A = image->center_A;
     const real *coords_A = (const real *)view->coords_A + 3 * first;
-    int fine = 1;
     int64_t n = spheres->n;
     for (int i = 0; i < near->n; i++) {
         const int64_t atom = near->index[i];
@@ -74,23 +74,24 @@ static int append_near(const struct voxelizer_view *view, int64_t first, const s
         spheres->radii_A[n] = radius_A;
         spheres->channel_masks[n] = mask;
         spheres->occupancies[n] = occupancy;
-        fine &= ((mask != 0) | culling->may_drop) & (radius_A > 0.0) & (occupancy - occupancy == 0.0)
-                & !(image->is_max & (occupancy < 0.0));
+        if (!(((mask != 0) | culling->may_drop) & (radius_A > 0.0) & (occupancy - occupancy == 0.0)
+              & !(image->is_max & (occupancy < 0.0))))
+            return first + atom;
         n += (mask != 0) & (fabs(moved_A[0] - center_A[0]) < reach_A) & (fabs(moved_A[1] - center_A[1]) < reach_A)
              & (fabs(moved_A[2] - center_A[2]) < reach_A);
     }
     spheres->n = n;
-    return fine;
+    return VOXELIZER_FINE;
 }
 
-static int cull_block(const struct voxelizer_view *view, int64_t first, int n_atoms, const struct culling *culling,
-                      const struct image *image, struct spheres *spheres)
+static int64_t cull_block(const struct voxelizer_view *view, int64_t first, int n_atoms,
+                          const struct culling *culling, const struct image *image, struct spheres *spheres)
 {
     const real *coords_A = (const real *)view->coords_A + 3 * first;
     struct near_atoms near;
     near.n = near.has_overflow = 0;
     find_near(coords_A, n_atoms, culling, &near);
-    if (near.has_overflow && !is_finite_block(coords_A, n_atoms))
-        return 0;
+    if (near.has_overflow && first_not_finite(coords_A, n_atoms) < n_atoms)
+        return first + first_not_finite(coords_A, n_atoms);
     return append_near(view, first, &near, culling, image, spheres);
 }

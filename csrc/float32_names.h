@@ -31,7 +31,7 @@
 #define load_points f_load_points
 #define find_near f_find_near
 #define append_near f_append_near
-#define is_finite_block f_is_finite_block
+#define first_not_finite f_first_not_finite
 #define cull_block f_cull_block
 #define which_in_box f_which_in_box
 #define occupancy_if_near f_occupancy_if_near

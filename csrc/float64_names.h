@@ -30,7 +30,7 @@
 #undef load_points
 #undef find_near
 #undef append_near
-#undef is_finite_block
+#undef first_not_finite
 #undef cull_block
 #undef which_in_box
 #undef occupancy_if_near

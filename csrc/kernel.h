@@ -19,8 +19,9 @@ struct kernel {
     int (*is_supported)(void);
     /* Do all atoms pass the checks of check.c? channels: the bits that a mask may have. */
     int (*atoms_are_fine)(const struct atoms *atoms, uint32_t channels, int is_max);
-    /* Append the spheres of a block of the atoms of a view; there is room for all. Returns 0 if one cannot be drawn. */
-    int (*cull)(const struct voxelizer_view *view, int64_t first, int n_atoms, const struct culling *culling,
+    /* Append the spheres of a block of the atoms of a view; there is room for all. Returns VOXELIZER_FINE, or the index of
+       the first atom that cannot be drawn. */
+    int64_t (*cull)(const struct voxelizer_view *view, int64_t first, int n_atoms, const struct culling *culling,
                 const struct image *image, struct spheres *spheres);
     /* Sum up the occupancies of the atoms within the radius of each place. */
     void (*crowd)(const struct voxelizer_view *structure, int n_places, const double *places_A, double radius_A,

@@ -61,14 +61,16 @@ static void aim(struct culling *culling, const struct voxelizer_view *view, doub
 }
 
 /* Returns VOXELIZER_FINE, VOXELIZER_NO_MEMORY, or 0: an atom cannot be drawn. */
-static int64_t cull_view(const struct voxelizer_view *view, const struct culling *culling, const struct image *image,
+static int64_t cull_view(struct voxelizer_view *view, const struct culling *culling, const struct image *image,
                          struct spheres *spheres)
 {
     for (int64_t first = 0; first < view->n_atoms; first += CULL_BLOCK) {
         const int64_t left = view->n_atoms - first;
         if (!reserve(spheres, CULL_BLOCK))
             return VOXELIZER_NO_MEMORY;
-        if (!kernel()->cull(view, first, (int)(left < CULL_BLOCK ? left : CULL_BLOCK), culling, image, spheres))
+        const int n_atoms = (int)(left < CULL_BLOCK ? left : CULL_BLOCK);
+        view->bad_atom = kernel()->cull(view, first, n_atoms, culling, image, spheres);
+        if (view->bad_atom != VOXELIZER_FINE)
             return 0;
     }
     return VOXELIZER_FINE;
@@ -76,7 +78,7 @@ static int64_t cull_view(const struct voxelizer_view *view, const struct culling
 
 /* Cull all views into `spheres`; ends[i]: where those of view i end. Returns VOXELIZER_FINE, VOXELIZER_NO_MEMORY or the
    index of a view that cannot be drawn. */
-static int64_t cull_views(int64_t n_views, const struct voxelizer_view *views, struct culling *culling,
+static int64_t cull_views(int64_t n_views, struct voxelizer_view *views, struct culling *culling,
                           double max_radius_A, const struct image *image, struct spheres *spheres, int64_t *ends)
 {
     if (!reserve(spheres, CULL_BLOCK))
@@ -110,7 +112,7 @@ static void draw_views(int64_t n_views, const int64_t *ends, const struct sphere
     }
 }
 
-int64_t voxelizer_fill_views(int64_t n_views, const struct voxelizer_view *views, const uint32_t *channel_masks,
+int64_t voxelizer_fill_views(int64_t n_views, struct voxelizer_view *views, const uint32_t *channel_masks,
                              const double *radii_A, int may_drop, double max_radius_A, int n_channels, int is_max,
                              int64_t length_voxels, double resolution_A, double center_x_A, double center_y_A,
                              double center_z_A, int fill, int is_float32_maths, void *images, int is_float64)

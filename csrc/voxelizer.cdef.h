@@ -27,13 +27,14 @@ struct voxelizer_view {
     const double *frame; /* (4, 4), or NULL for the identity: x_view = R x + t */
     int coords_are_float64;
     int occupancies_are_float64;
+    int64_t bad_atom; /* set where this view cannot be drawn: index of the first atom that stands in the way */
 };
 
 /* Zero n_views images, one after the other in memory, and draw the views. channel_masks, radii_A: of each of the 256
    atomic numbers; a radius of NaN, or a mask of 0 where may_drop is not set: atoms near a view must not have it.
    Writes nothing if it returns anything but VOXELIZER_FINE; 0 or more: the index of a view that cannot be drawn. The
    other arguments are those of voxelizer_fill. */
-int64_t voxelizer_fill_views(int64_t n_views, const struct voxelizer_view *views, const uint32_t *channel_masks,
+int64_t voxelizer_fill_views(int64_t n_views, struct voxelizer_view *views, const uint32_t *channel_masks,
                              const double *radii_A, int may_drop, double max_radius_A, int n_channels, int is_max,
                              int64_t length_voxels, double resolution_A, double center_x_A, double center_y_A,
                              double center_z_A, int fill, int is_float32_maths, void *images, int is_float64);

@@ -8,8 +8,9 @@ import pytest
 
 from bench_core.errors import VoxelError
 from bench_core.grid import Grid, ImageSpec
+from bench_core.reference.views import cull_atoms
 from bench_core.reference.voxels import voxelize_atoms_filtered, voxelize_atoms_naive
-from bench_core.voxels import cull_atoms, voxelize_atoms, voxelize_view, voxelize_views
+from bench_core.voxels import voxelize_atoms, voxelize_view, voxelize_views
 
 pytestmark = pytest.mark.usefixtures("variant")
 

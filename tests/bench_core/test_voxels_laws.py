@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_core.grid import AGGREGATES, FILLS, Grid, ImageSpec
+from bench_core.reference.views import cull_atoms, view_spheres
 from bench_core.reference.voxels import voxelize_atoms_filtered, voxelize_atoms_naive
-from bench_core.voxels import cull_atoms, view_spheres, voxelize_atoms, voxelize_view, voxelize_views
+from bench_core.voxels import voxelize_atoms, voxelize_view, voxelize_views
 
 pytestmark = pytest.mark.usefixtures("variant")
 

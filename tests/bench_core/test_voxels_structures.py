@@ -8,8 +8,8 @@ import pytest
 from bench_core import Grid, ImageSpec, read_embedded, voxelize_view
 from bench_core.frames import random_rotation, view_frame
 from bench_core.origins.neighbours import origins_among
+from bench_core.reference.views import transform_coords
 from bench_core.reference.voxels import voxelize_atoms_filtered, voxelize_atoms_naive
-from bench_core.voxels import transform_coords
 
 pytestmark = pytest.mark.usefixtures("variant")
 

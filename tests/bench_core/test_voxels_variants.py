@@ -14,8 +14,9 @@ from bench_core import Atoms, Grid, ImageSpec, read_embedded
 from bench_core.frames import random_rotation, view_frame
 from bench_core.grid import FILLS
 from bench_core.origins.neighbours import origins_among
+from bench_core.reference.views import view_spheres
 from bench_core.simd import simd_variant, simd_variants, use_simd_variant
-from bench_core.voxels import view_spheres, voxelize_atoms, voxelize_view
+from bench_core.voxels import voxelize_atoms, voxelize_view
 
 OTHERS = simd_variants()[1:]
 CHANNELS = [["C"], ["N"], ["O"], ["S", "SE"], ["P"], ["*"]]

@@ -6,9 +6,11 @@ import types
 import numpy as np
 import pytest
 
+from bench_core.atoms import Atoms
 from bench_core.errors import VoxelError
 from bench_core.grid import AGGREGATES, FILLS, Grid, ImageSpec
-from bench_core.voxels import cull_atoms, voxelize_atoms, voxelize_view, voxelize_views
+from bench_core.reference.views import cull_atoms
+from bench_core.voxels import voxelize_atoms, voxelize_view, voxelize_views
 
 pytestmark = pytest.mark.usefixtures("variant")
 
@@ -258,3 +260,16 @@ def test_precisions_are_two(precision):
     with pytest.raises(VoxelError, match=match):
         voxelize_views([(carbons(), None)], IMAGE, precision=precision, out=out)
     assert (out == 7).all()
+
+
+def test_errors_name_the_atom_that_reaches_the_image_and_no_other():
+    """The first is in the ball around the image's box and not in the box; it would have been as bad."""
+    image = ImageSpec(Grid(4, 1.0), [["C"]])
+    coords_A = np.array([[2.7, 0, 0], [0, 0, 0]], np.float32)
+    nowhere = Atoms(coords_A, np.array([6, 6], np.uint8), np.array([np.nan, np.nan], np.float32))
+    with pytest.raises(VoxelError, match=r"^atom 1: occupancy"):
+        voxelize_view(nowhere, image)
+    unmatched = Atoms(coords_A, np.array([7, 8], np.uint8))
+    with pytest.raises(VoxelError, match=r"^atom 1: elements \['O'\] are in none of the channels"):
+        voxelize_view(unmatched, image)
+    assert voxelize_view(Atoms(coords_A[:1], np.array([7], np.uint8)), image).max() == 0

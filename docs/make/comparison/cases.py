@@ -14,7 +14,7 @@ from bench_core import Grid, ImageSpec, read_embedded
 from bench_core.elements import SYMBOLS
 from bench_core.frames import random_rotation, view_frame
 from bench_core.origins.neighbours import origins_among
-from bench_core.voxels import transform_coords
+from bench_core.reference.views import transform_coords
 
 STRUCTURES = ("3kpr", "3o21", "2xhe", "1bd2")
 CHANNELS = [["C"], ["N"], ["O"], ["S", "SE"], ["P"], ["*"]]

@@ -1,7 +1,6 @@
 """A view in steps, in NumPy: cull, transform, look up channels and radii.
 
-`voxelize_view` does all of it and the drawing in one call of C. Where that refuses, the steps say which atom it was;
-tests hold the one against the other.
+So views were made before `voxelize_views` did all of it in one call of C; tests hold the one against the other.
 """
 
 from __future__ import annotations
