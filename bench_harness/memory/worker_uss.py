@@ -38,15 +38,17 @@ def loader_worker_uss_bytes(loader: Iterable[Any]) -> list[int]:
         CouldNotMeasureError: the loader started no workers, or one of them ended before the last batch was delivered.
     """
     before = {process.pid for process in multiprocessing.active_children()}
-    batches = iter(loader)
-    workers = [process for process in multiprocessing.active_children() if process.pid not in before]
-    if not workers:
-        raise CouldNotMeasureError("the loader started no worker processes: is num_workers 0?")
+    workers: list[Any] = []
     try:
+        # Within the try: torch raises wherever the main process is when a worker dies.
+        batches = iter(loader)
+        workers += [process for process in multiprocessing.active_children() if process.pid not in before]
+        if not workers:
+            raise CouldNotMeasureError("the loader started no worker processes: is num_workers 0?")
         for _ in range(len(loader)):  # type: ignore[arg-type]
             next(batches)
     except (RuntimeError, OSError, EOFError) as error:
-        if all(process.is_alive() for process in workers):
+        if workers and all(process.is_alive() for process in workers):
             raise
         raise CouldNotMeasureError(f"a worker of the loader died: {error}") from error
     dead = [str(process.pid) for process in workers if not process.is_alive()]

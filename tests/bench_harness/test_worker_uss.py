@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -90,6 +91,16 @@ def test_a_worker_that_ends_early_is_an_error_and_not_left_out(at_once: bool) ->
     loader: DataLoader[Any] = DataLoader(Leaves(at_once), 1, num_workers=2, multiprocessing_context="fork", timeout=60)
     with pytest.raises(CouldNotMeasureError, match=r"died|ended too early"):
         loader_worker_uss_bytes(loader)
+    del loader
+    wait_for_all_workers()
+
+
+def wait_for_all_workers() -> None:
+    """torch raises for every worker that dies, wherever the main process is: not in the next test, please."""
+    while multiprocessing.active_children():
+        with contextlib.suppress(RuntimeError):
+            for process in multiprocessing.active_children():
+                process.join(10)
 
 
 def test_a_process_that_is_gone() -> None:
