@@ -1,4 +1,4 @@
-# make venv | bench | test | asv RANGE=... | clean
+# make venv | bench | test | sanitize | fuzz | asv RANGE=... | clean
 # Needs Python >= 3.10, a C compiler, make and git. uv is used where it is installed, else pip.
 
 PYTHON ?= python3
@@ -81,6 +81,8 @@ help:
 	@echo "make venv     install everything into $(VENV)"
 	@echo "make bench    measure this commit: images, examples, loader, memory per worker (under 6 minutes)"
 	@echo "make test     lint, types, import contracts, tests"
+	@echo "make sanitize the C code without Python under ASan and UBSan, on every kernel (under a minute)"
+	@echo "make fuzz     libFuzzer on the C code for FUZZ_SECONDS (60); needs clang"
 	@echo "make asv RANGE=main~3..main    measure those commits; RANGE=landmarks: those of the committed history"
 	@echo "make clean    remove the environment and everything that was built"
 
@@ -169,6 +171,8 @@ asv: venv
 	else echo "asv: unknown number of commits in $(RANGE): expect about 1 minute, and 4 for each"; fi
 	"$(PY)" -m asv machine --yes --machine "$(ASV_MACHINE)"
 	"$(PY)" -m asv run $(ASV_OPTIONS) --machine "$(ASV_MACHINE)" "$(ASV_RANGE)"
+
+include tests/csrc/sanitize.mk
 
 clean:
 	rm -rf "$(VENV)" .asv build dist *.egg-info bench_harness/*.egg-info bench_harness/build

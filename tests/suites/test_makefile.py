@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = ("Makefile", "pyproject.toml", "setup.py", "MANIFEST.in", "bench_harness/pyproject.toml")
-FILES += ("csrc/voxelizer.cdef.h", "profiles/asv/landmarks.txt")
+FILES += ("csrc/voxelizer.cdef.h", "tests/csrc/sanitize.mk", "profiles/asv/landmarks.txt")
 
 STUB = r"""#!/bin/sh
 # In the place of python, uv and the tools: notes what it was asked, and what of the environment it was given.
@@ -315,5 +315,5 @@ def test_make_test_is_what_ci_runs(checkout: Checkout) -> None:
 
 def test_help_names_the_targets(checkout: Checkout) -> None:
     shown = checkout.make("").stdout
-    for target in ("venv", "bench", "test", "asv", "clean"):
+    for target in ("venv", "bench", "test", "sanitize", "fuzz", "asv", "clean"):
         assert f"make {target}" in shown
