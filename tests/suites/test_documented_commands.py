@@ -78,6 +78,8 @@ def test_there_are_commands() -> None:
         "make venv",
         "make bench",
         "make test",
+        "make sanitize",
+        "make fuzz",
         "make asv RANGE=HEAD^!",
         "make clean",
     }
