@@ -17,17 +17,7 @@ class _Lib:
     def voxelizer_kernel_name(self, index: int, /) -> Any: ...
     def voxelizer_kernel_is_supported(self, index: int, /) -> int: ...
     def voxelizer_use_kernel(self, index: int, /) -> int: ...
-    def voxelizer_first_bad_atom(
-        self,
-        n_atoms: int,
-        coords_A: Any,
-        radii_A: Any,
-        channel_masks: Any,
-        occupancies: Any,
-        n_channels: int,
-        is_max: bool,
-        /,
-    ) -> int: ...
+    def voxelizer_kernel_in_use(self) -> int: ...
     def voxelizer_fill(
         self,
         n_atoms: int,

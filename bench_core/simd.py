@@ -30,8 +30,10 @@ def simd_variant() -> str:
     Raises:
         VoxelError: BENCH_CORE_SIMD names one that does not exist or does not run here.
     """
-    check_chosen()
-    return _in_use
+    index = lib.voxelizer_kernel_in_use()
+    if index < 0:
+        raise not_chosen_error()
+    return _compiled()[index]
 
 
 def use_simd_variant(name: str) -> None:
@@ -40,20 +42,17 @@ def use_simd_variant(name: str) -> None:
     Raises:
         VoxelError: no such variant, or it is not in this build, or this processor does not run it.
     """
-    global _in_use, _refused
     if name not in KNOWN_VARIANTS:
         raise VoxelError(f"SIMD variant {name!r} is unknown: choose one of {', '.join(KNOWN_VARIANTS)}")
     if name not in simd_variants():
         why = "this processor does not run it" if name in _compiled() else "this build has no such kernel"
         raise VoxelError(f"SIMD variant {name!r} cannot be used, {why}: choose one of {', '.join(simd_variants())}")
     lib.voxelizer_use_kernel(_compiled().index(name))
-    _in_use, _refused = name, ""
 
 
-def check_chosen() -> None:
-    """Raise VoxelError while no variant is in use: BENCH_CORE_SIMD was refused, and none was chosen since."""
-    if _refused:
-        raise VoxelError(_refused)
+def not_chosen_error() -> VoxelError:
+    """Say why no variant is in use: BENCH_CORE_SIMD was refused, and none was chosen since."""
+    return VoxelError(_refused or "no SIMD variant was chosen: call use_simd_variant")
 
 
 def _compiled() -> list[str]:
@@ -71,6 +70,5 @@ def _choose() -> None:
         _refused = f"{VARIABLE}={wanted}: {error}"
 
 
-_in_use = ""
 _refused = ""
 _choose()

@@ -52,8 +52,6 @@ class Spheres(NamedTuple):
     n_channels: int
     fill: str
     aggregate: str
-    atom_ids: NDArray[np.intp] | None = None
-    """Index of each sphere's atom in what the caller gave; None: the same."""
 
 
 def check_frame(frame: ArrayLike | None) -> NDArray[np.float64] | None:
@@ -193,9 +191,9 @@ def _new_image(shape: tuple[int, ...], kind: np.dtype[Any]) -> FloatArray:
     return image
 
 
-def bad_atom_error(spheres: Spheres, index: int) -> VoxelError:
-    """Say what is wrong with the sphere that a backend found to be invalid."""
-    atom = index if spheres.atom_ids is None else int(spheres.atom_ids[index])
+def bad_atom_error(spheres: Spheres, index: int, atom: int | None = None) -> VoxelError:
+    """Say what is wrong with the sphere that a backend found to be invalid; `atom`: what the caller calls it."""
+    atom = index if atom is None else atom
     position, radius_A = spheres.coords_A[index].tolist(), float(spheres.radii_A[index])
     mask = int(spheres.channel_masks[index])
     occupancy = 1.0 if spheres.occupancies is None else float(spheres.occupancies[index])
@@ -222,7 +220,7 @@ def bad_view_error(atoms: AtomArrays, atom: int, image: ImageSpec) -> VoxelError
             return VoxelError(f"atom {atom}: {error}")
     occupancies = np.asarray(atoms.occupancies[row], np.float64)
     spheres = Spheres(coords_A, radii_A, masks, occupancies, image.grid, image.n_channels, image.fill, image.aggregate)
-    return bad_atom_error(spheres._replace(atom_ids=np.array([atom])), 0)
+    return bad_atom_error(spheres, 0, atom)
 
 
 def check_finite_coords(coords_A: FloatArray) -> None:

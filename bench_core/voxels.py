@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from bench_core._voxelizer import ffi, lib
 from bench_core.c_structures import CStructures
+from bench_core.errors import VoxelError
 from bench_core.grid import FILLS, Grid, ImageSpec
-from bench_core.simd import check_chosen, simd_variant, simd_variants, use_simd_variant
+from bench_core.simd import not_chosen_error, simd_variant, simd_variants, use_simd_variant
 from bench_core.voxel_inputs import (
     AtomArrays,
     FloatArray,
@@ -153,7 +154,7 @@ def voxelize_views(
         `out`, or a new array, (V, C, L, L, L).
 
     Raises:
-        VoxelError: as `voxelize_view`, for any of the views, before any of them is drawn.
+        VoxelError: as `voxelize_view`, for any of the views, before any of them is drawn; names the view.
     """
     views = list(atoms_and_frames)
     target = image_array((len(views), *image.shape), dtype, out)
@@ -169,7 +170,7 @@ def describe() -> dict[str, str]:
 def _raise_failure(failure: int, spheres: Spheres, out: FloatArray) -> NoReturn:
     """Say why the C code refused."""
     if failure == lib.VOXELIZER_NO_KERNEL:
-        check_chosen()
+        raise not_chosen_error()
     if failure == lib.VOXELIZER_NO_MEMORY:
         raise MemoryError(f"no memory for the work arrays of an image {out.shape}")
     if failure == lib.VOXELIZER_OVERLAP:
@@ -203,19 +204,14 @@ def _fill_views(
         out.dtype == _FLOAT64,
     )
     if failure != _FINE:
-        _raise_view_failure(failure, structures, views, image, out)
+        _raise_view_failure(failure, structures, image, out)
 
 
-def _raise_view_failure(
-    failure: int,
-    structures: CStructures,
-    views: Sequence[tuple[AtomArrays, ArrayLike | None]],
-    image: ImageSpec,
-    out: FloatArray,
-) -> NoReturn:
+def _raise_view_failure(failure: int, structures: CStructures, image: ImageSpec, out: FloatArray) -> NoReturn:
     """Say why the C code refused."""
     if failure == lib.VOXELIZER_NO_KERNEL:
-        check_chosen()
+        raise not_chosen_error()
     if failure == lib.VOXELIZER_NO_MEMORY:
         raise MemoryError(f"no memory for the spheres and work arrays of images {out.shape}")
-    raise bad_view_error(views[failure][0], structures.array[failure].bad_atom, image)
+    error = bad_view_error(structures.columns[failure], structures.array[failure].bad_atom, image)
+    raise VoxelError(f"view {failure}, {error}") if len(structures.columns) > 1 else error

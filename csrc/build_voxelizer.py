@@ -31,7 +31,7 @@ ffi.set_source(
     '#include "voxelizer.h"',
     # setuptools wants paths relative to setup.py, with slashes.
     sources=[f"csrc/{name}" for name in SOURCES],
-    depends=[f"csrc/{path.name}" for path in sorted(HERE.glob("*.h"))],
+    depends=["csrc/build_voxelizer.py", *(f"csrc/{path.name}" for path in sorted(HERE.glob("*.h")))],
     include_dirs=["csrc"],
     define_macros=[("VOXELIZER_BASELINE_ONLY", None)] if BASELINE_ONLY else [],
     extra_compile_args=COMPILE_ARGS,

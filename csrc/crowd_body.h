@@ -16,17 +16,18 @@ static double count_near(const struct voxelizer_view *structure, const double pl
     const double largest_A = fmax(fabs(place_A[0]), fmax(fabs(place_A[1]), fabs(place_A[2])));
     /* A first look in the precision of the coordinates lets through whatever may be near. */
     const double limit_A = radius_A + CULL_SLACK * (radius_A + largest_A);
-    const vec limit_A2 = all((real)(limit_A * limit_A));
+    const double limit_A2 = limit_A * limit_A;
+    const int is_ordinary = limit_A2 > NEARLY_0 && limit_A2 < 1.0 / NEARLY_0;
     const real x0 = (real)place_A[0], y0 = (real)place_A[1], z0 = (real)place_A[2];
     double count = 0.0;
     int64_t i = 0;
-    for (; i + REAL_LANES <= structure->n_atoms; i += REAL_LANES) {
+    for (; is_ordinary && i + REAL_LANES <= structure->n_atoms; i += REAL_LANES) {
         vec x, y, z;
         load_points(coords_A + 3 * i, &x, &y, &z);
         x = x - x0;
         y = y - y0;
         z = z - z0;
-        for (unsigned bits = which_less(muladd(z, z, muladd(y, y, x * x)), limit_A2); bits; bits &= bits - 1)
+        for (unsigned bits = which_less(muladd(z, z, muladd(y, y, x * x)), all((real)limit_A2)); bits; bits &= bits - 1)
             count += occupancy_if_near(structure, i + first_bit(bits), place_A, radius_A);
     }
     for (; i < structure->n_atoms; i++)

@@ -13,7 +13,11 @@ static inline unsigned which_in_box(vec x, vec y, vec z, const real rotation[9],
 static void find_near(const real *coords_A, int n_atoms, const struct culling *culling, struct near_atoms *near)
 {
     const real x0 = (real)culling->center_A[0], y0 = (real)culling->center_A[1], z0 = (real)culling->center_A[2];
-    const real ball_A2 = (real)(culling->ball_A * culling->ball_A), box_A = (real)culling->box_A;
+    const double ball_A2 = culling->ball_A * culling->ball_A, box_A = culling->box_A;
+    if (!(ball_A2 > NEARLY_0 && ball_A2 < 1.0 / NEARLY_0)) {
+        find_all(n_atoms, near);
+        return;
+    }
     real rotation[9];
     for (int i = 0; i < 9; i++)
         rotation[i] = (real)culling->frame[4 * (i / 3) + i % 3];
@@ -26,17 +30,17 @@ static void find_near(const real *coords_A, int n_atoms, const struct culling *c
         z = z - z0;
         const vec distance_A2 = muladd(z, z, muladd(y, y, x * x));
         near->has_overflow |= which_less(distance_A2, all((real)INFINITY)) != ALL_REAL_LANES;
-        unsigned bits = which_less(distance_A2, all(ball_A2));
+        unsigned bits = which_less(distance_A2, all((real)ball_A2));
         if (!bits)
             continue;
-        for (bits &= which_in_box(x, y, z, rotation, box_A); bits; bits &= bits - 1)
+        for (bits &= which_in_box(x, y, z, rotation, (real)box_A); bits; bits &= bits - 1)
             near->index[near->n++] = i + first_bit(bits);
     }
     for (; i < n_atoms; i++) {
         const real x = coords_A[3 * i] - x0, y = coords_A[3 * i + 1] - y0, z = coords_A[3 * i + 2] - z0;
         const real distance_A2 = x * x + y * y + z * z;
         near->has_overflow |= !(distance_A2 < INFINITY);
-        if (distance_A2 < ball_A2 && (which_in_box(all(x), all(y), all(z), rotation, box_A) & 1))
+        if (distance_A2 < (real)ball_A2 && (which_in_box(all(x), all(y), all(z), rotation, (real)box_A) & 1))
             near->index[near->n++] = i;
     }
 }
@@ -51,9 +55,9 @@ static int first_not_finite(const real *coords_A, int n_atoms)
 }
 
 /* Append the spheres of near atoms that reach the image; there is room for all of them. Returns VOXELIZER_FINE, or the
-   index of the first near atom that cannot be drawn. */
+   index of the first of them that cannot be drawn. */
 static int64_t append_near(const struct voxelizer_view *view, int64_t first, const struct near_atoms *near,
-                       const struct culling *culling, const struct image *image, struct spheres *spheres)
+                           const struct culling *culling, const struct image *image, struct spheres *spheres)
 {
     const double *m = culling->frame, half_length_A = 0.5 * (double)image->length * image->resolution_A;
     const double *center_A = image->center_A;
@@ -63,7 +67,8 @@ static int64_t append_near(const struct voxelizer_view *view, int64_t first, con
         const int64_t atom = near->index[i];
         const uint8_t element = view->elements[first + atom];
         const uint32_t mask = culling->channel_masks[element];
-        const double radius_A = culling->radii_A[element], reach_A = half_length_A + radius_A;
+        const double radius_A = culling->radii_A[element];
+        const double reach_A = half_length_A + radius_A;
         const double occupancy = occupancy_of(view, first + atom);
         const double x = (double)coords_A[3 * atom], y = (double)coords_A[3 * atom + 1];
         const double z = (double)coords_A[3 * atom + 2];
@@ -74,11 +79,14 @@ static int64_t append_near(const struct voxelizer_view *view, int64_t first, con
         spheres->radii_A[n] = radius_A;
         spheres->channel_masks[n] = mask;
         spheres->occupancies[n] = occupancy;
-        if (!(((mask != 0) | culling->may_drop) & (radius_A > 0.0) & (occupancy - occupancy == 0.0)
-              & !(image->is_max & (occupancy < 0.0))))
+        const int is_fine = ((mask != 0) | culling->may_drop) & (radius_A > 0.0) & (occupancy - occupancy == 0.0)
+                            & !(image->is_max & (occupancy < 0.0));
+        /* Of elements that are not drawn, or have no radius, the largest of the others. */
+        const double touch_A = mask != 0 && radius_A > 0.0 ? radius_A : culling->max_radius_A;
+        if (!is_fine && touches_image(moved_A, touch_A, image))
             return first + atom;
-        n += (mask != 0) & (fabs(moved_A[0] - center_A[0]) < reach_A) & (fabs(moved_A[1] - center_A[1]) < reach_A)
-             & (fabs(moved_A[2] - center_A[2]) < reach_A);
+        n += is_fine & (mask != 0) & (fabs(moved_A[0] - center_A[0]) < reach_A)
+             & (fabs(moved_A[1] - center_A[1]) < reach_A) & (fabs(moved_A[2] - center_A[2]) < reach_A);
     }
     spheres->n = n;
     return VOXELIZER_FINE;

@@ -1,4 +1,5 @@
-/* Which kernels are in this build and run on this processor, and the one in use. No ifunc: musl and Windows have none. */
+/* Which kernels are in this build and run on this processor, and the one in use. No ifunc:
+   musl and Windows have none. */
 #include <stddef.h>
 
 #include "kernel.h"
@@ -15,7 +16,7 @@ static const struct kernel *const compiled[] = {
 
 static const struct kernel *in_use = NULL;
 
-const struct kernel *kernel(void) { return in_use; }
+const struct kernel *kernel_in_use(void) { return in_use; }
 
 const char *voxelizer_kernel_name(int index)
 {
@@ -33,4 +34,12 @@ int voxelizer_use_kernel(int index)
         return 0;
     in_use = compiled[index];
     return 1;
+}
+
+int voxelizer_kernel_in_use(void)
+{
+    for (int index = 0; index < N_COMPILED; index++)
+        if (compiled[index] == in_use)
+            return index;
+    return -1;
 }

@@ -1,4 +1,4 @@
-/* Drawing one image: memory to work in, zeros, then the kernel. */
+/* Drawing one image: what it is, memory to work in, zeros, then the kernel. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +26,32 @@ int allocate_work(int64_t n_atoms, const double *radii_A, const struct image *im
     return *work != NULL;
 }
 
-void draw_image(const struct atoms *atoms, const struct image *image, double *work)
+struct image image_of(void *data, int n_channels, int64_t length_voxels, double resolution_A, const double center_A[3],
+                      int fill, int is_max, int is_float32_maths, int is_float64)
 {
-    memset(image->data, 0, (size_t)image->n_cells * (image->is_float64 ? sizeof(double) : sizeof(float)));
-    kernel()->draw(atoms, image, work);
+    const int64_t volume = length_voxels * length_voxels * length_voxels;
+    const struct image image = {
+        .data = data,
+        .length = length_voxels,
+        .channel_stride = volume,
+        .n_cells = n_channels * volume,
+        .resolution_A = resolution_A,
+        .center_A = {center_A[0], center_A[1], center_A[2]},
+        .is_float64 = is_float64,
+        .is_float32_maths = is_float32_maths,
+        .is_max = is_max,
+        .fill = fill,
+    };
+    return image;
+}
+
+size_t bytes_of(const struct image *image)
+{
+    return (size_t)image->n_cells * (image->is_float64 ? sizeof(double) : sizeof(float));
+}
+
+void draw_image(const struct kernel *kernel, const struct atoms *atoms, const struct image *image, double *work)
+{
+    memset(image->data, 0, bytes_of(image));
+    kernel->draw(atoms, image, work);
 }

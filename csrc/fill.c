@@ -9,12 +9,13 @@ static int overlaps(const void *a, size_t a_bytes, const void *b, size_t b_bytes
 }
 
 /* Does the image share memory with what it is drawn from? */
-static int image_overlaps(const struct atoms *atoms, const void *data, size_t bytes)
+static int image_overlaps(const struct atoms *atoms, const struct image *image)
 {
-    const size_t n = (size_t)atoms->n, numbers = n * sizeof(double);
-    return overlaps(atoms->coords_A, 3 * numbers, data, bytes) || overlaps(atoms->radii_A, numbers, data, bytes)
-           || overlaps(atoms->channel_masks, n * sizeof(uint32_t), data, bytes)
-           || overlaps(atoms->occupancies, numbers, data, bytes);
+    const size_t n = (size_t)atoms->n, numbers = n * sizeof(double), bytes = bytes_of(image);
+    return overlaps(atoms->coords_A, 3 * numbers, image->data, bytes)
+           || overlaps(atoms->radii_A, numbers, image->data, bytes)
+           || overlaps(atoms->channel_masks, n * sizeof(uint32_t), image->data, bytes)
+           || overlaps(atoms->occupancies, numbers, image->data, bytes);
 }
 
 int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *radii_A, const uint32_t *channel_masks,
@@ -22,33 +23,22 @@ int64_t voxelizer_fill(int64_t n_atoms, const double *coords_A, const double *ra
                        double resolution_A, double center_x_A, double center_y_A, double center_z_A, int fill,
                        int is_float32_maths, void *data, int is_float64)
 {
-    if (!kernel())
+    const struct kernel *const kernel = kernel_in_use();
+    if (!kernel)
         return VOXELIZER_NO_KERNEL;
-    const int64_t bad =
-        voxelizer_first_bad_atom(n_atoms, coords_A, radii_A, channel_masks, occupancies, n_channels, is_max);
+    const struct atoms atoms = {n_atoms, coords_A, radii_A, channel_masks, occupancies};
+    const int64_t bad = first_bad_atom(kernel, &atoms, n_channels, is_max);
     if (bad != VOXELIZER_FINE)
         return bad;
-    const int64_t volume = length_voxels * length_voxels * length_voxels;
-    const struct image image = {
-        .data = data,
-        .length = length_voxels,
-        .channel_stride = volume,
-        .n_cells = n_channels * volume,
-        .resolution_A = resolution_A,
-        .center_A = {center_x_A, center_y_A, center_z_A},
-        .is_float64 = is_float64,
-        .is_float32_maths = is_float32_maths,
-        .is_max = is_max,
-        .fill = fill,
-    };
-    const struct atoms atoms = {n_atoms, coords_A, radii_A, channel_masks, occupancies};
-    const size_t bytes = (size_t)(n_channels * volume) * (is_float64 ? sizeof(double) : sizeof(float));
-    if (image_overlaps(&atoms, data, bytes))
+    const double center_A[3] = {center_x_A, center_y_A, center_z_A};
+    const struct image image = image_of(data, n_channels, length_voxels, resolution_A, center_A, fill, is_max,
+                                        is_float32_maths, is_float64);
+    if (image_overlaps(&atoms, &image))
         return VOXELIZER_OVERLAP;
     double *work;
     if (!allocate_work(n_atoms, radii_A, &image, &work))
         return VOXELIZER_NO_MEMORY;
-    draw_image(&atoms, &image, work);
+    draw_image(kernel, &atoms, &image, work);
     free(work);
     return VOXELIZER_FINE;
 }

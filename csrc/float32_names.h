@@ -1,5 +1,5 @@
-/* From here on vec and its functions are those of float32; float64_names.h takes it back. For the headers *_body.h, which
-   are compiled in both precisions. */
+/* From here on vec and its functions are those of float32; float64_names.h takes it back. For the headers *_body.h,
+   which are compiled in both precisions. */
 #undef IS_FLOAT64
 #undef NEARLY_0
 #undef REAL_LANES
@@ -19,13 +19,7 @@
 #define smaller f_smaller
 #define larger f_larger
 #define absolute f_absolute
-#define with_sign f_with_sign
-#define if_less f_if_less
 #define which_less f_which_less
-#define store_interleaved f_store_interleaved
-#define clamped f_clamped
-#define cap f_cap
-#define other_leg f_other_leg
 #define half_angle f_half_angle
 #define wedge f_wedge
 #define load_points f_load_points
@@ -36,4 +30,3 @@
 #define which_in_box f_which_in_box
 #define occupancy_if_near f_occupancy_if_near
 #define count_near f_count_near
-#define third_square f_third_square

@@ -18,13 +18,7 @@
 #undef smaller
 #undef larger
 #undef absolute
-#undef with_sign
-#undef if_less
 #undef which_less
-#undef store_interleaved
-#undef clamped
-#undef cap
-#undef other_leg
 #undef half_angle
 #undef wedge
 #undef load_points
@@ -35,4 +29,3 @@
 #undef which_in_box
 #undef occupancy_if_near
 #undef count_near
-#undef third_square

@@ -1,4 +1,4 @@
-/* The kernel in whatever the compiler's defaults allow: SSE2 on x86-64, NEON on 64-bit ARM. */
+/* The kernel in whatever the compiler's defaults allow: SSE2 on x86-64, elsewhere plain C. */
 #include "kernel.h"
 #include "kernel_body.h"
 

@@ -2,8 +2,8 @@
    an f_vec.
 
    The arithmetic operators work on both as they are; here is the rest. Every processor computes the same but for
-   `muladd`, which rounds once where there is FMA. Where no instruction set is known, or with VOXELIZER_PLAIN_C, a vec is
-   one double, and the loops over them are for the compiler to vectorise. */
+   `muladd`, which rounds once where there is FMA. Where no instruction set is known, or with VOXELIZER_PLAIN_C, a vec
+   is one double. */
 #ifndef LANES_H
 #define LANES_H
 

@@ -53,22 +53,7 @@ static inline f_vec f_root(f_vec x) { return _mm512_sqrt_ps(x); }
 static inline f_vec f_smaller(f_vec x, f_vec y) { return _mm512_min_ps(x, y); }
 static inline f_vec f_larger(f_vec x, f_vec y) { return _mm512_max_ps(x, y); }
 static inline f_vec f_absolute(f_vec x) { return _mm512_abs_ps(x); }
-static inline f_vec f_with_sign(f_vec x, f_vec y)
-{
-    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(y), _mm512_castps_si512(x),
-                                                         _mm512_set1_epi32(INT32_MIN), 0xE4));
-}
-static inline f_vec f_if_less(f_vec a, f_vec b, f_vec x, f_vec y)
-{
-    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
-}
 static inline unsigned f_which_less(f_vec a, f_vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
-static inline void f_store_interleaved(float *to, f_vec x, f_vec y)
-{
-    const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    _mm512_storeu_ps(to, _mm512_permutex2var_ps(x, low, y));
-    _mm512_storeu_ps(to + 16, _mm512_permutex2var_ps(x, _mm512_add_epi32(low, _mm512_set1_epi32(8)), y));
-}
 static inline void f_load_points(const float *points, f_vec *x, f_vec *y, f_vec *z)
 {
     const f_vec a = _mm512_loadu_ps(points), b = _mm512_loadu_ps(points + 16), c = _mm512_loadu_ps(points + 32);

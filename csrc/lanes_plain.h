@@ -41,14 +41,7 @@ static inline f_vec f_root(f_vec x) { return sqrtf(x); }
 static inline f_vec f_smaller(f_vec x, f_vec y) { return x < y ? x : y; }
 static inline f_vec f_larger(f_vec x, f_vec y) { return x > y ? x : y; }
 static inline f_vec f_absolute(f_vec x) { return fabsf(x); }
-static inline f_vec f_with_sign(f_vec x, f_vec y) { return copysignf(x, y); }
-static inline f_vec f_if_less(f_vec a, f_vec b, f_vec x, f_vec y) { return a < b ? x : y; }
 static inline unsigned f_which_less(f_vec a, f_vec b) { return a < b; }
-static inline void f_store_interleaved(float *to, f_vec x, f_vec y)
-{
-    to[0] = x;
-    to[1] = y;
-}
 static inline void f_load_points(const float *points, f_vec *x, f_vec *y, f_vec *z)
 {
     *x = points[0];

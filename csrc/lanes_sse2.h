@@ -50,22 +50,7 @@ static inline f_vec f_root(f_vec x) { return _mm_sqrt_ps(x); }
 static inline f_vec f_smaller(f_vec x, f_vec y) { return _mm_min_ps(x, y); }
 static inline f_vec f_larger(f_vec x, f_vec y) { return _mm_max_ps(x, y); }
 static inline f_vec f_absolute(f_vec x) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), x); }
-static inline f_vec f_with_sign(f_vec x, f_vec y)
-{
-    const f_vec sign = _mm_set1_ps(-0.0f);
-    return _mm_or_ps(_mm_andnot_ps(sign, x), _mm_and_ps(sign, y));
-}
-static inline f_vec f_if_less(f_vec a, f_vec b, f_vec x, f_vec y)
-{
-    const f_vec mask = _mm_cmplt_ps(a, b);
-    return _mm_or_ps(_mm_and_ps(mask, x), _mm_andnot_ps(mask, y));
-}
 static inline unsigned f_which_less(f_vec a, f_vec b) { return (unsigned)_mm_movemask_ps(_mm_cmplt_ps(a, b)); }
-static inline void f_store_interleaved(float *to, f_vec x, f_vec y)
-{
-    _mm_storeu_ps(to, _mm_unpacklo_ps(x, y));
-    _mm_storeu_ps(to + 4, _mm_unpackhi_ps(x, y));
-}
 static inline void f_load_points(const float *points, f_vec *x, f_vec *y, f_vec *z)
 {
     /* x0 y0 z0 x1, y1 z1 x2 y2, z2 x3 y3 z3 */

@@ -47,7 +47,9 @@ static inline void octants_push(struct octant_group *group, const struct sphere 
     for (int axis = 0; axis < 3; axis++)
         group->offset_A[axis][slot] = sphere->offset_A[axis];
     group->radius_A[slot] = sphere->radius_A;
-    group->scale[slot] = 0.125 * sphere->occupancy * unit;
+    const double scale = 0.125 * sphere->occupancy * unit;
+    /* 0 * inf is NaN. */
+    group->scale[slot] = scale > 1e300 ? 1e300 : scale < -1e300 ? -1e300 : scale;
     group->channel_mask[slot] = sphere->channel_mask;
     group->n = slot + 1;
     if (group->n == OCTANT_GROUP)
@@ -56,9 +58,9 @@ static inline void octants_push(struct octant_group *group, const struct sphere 
 
 /* Find the plane of each axis that is nearest to the centre of each of the first n spheres.
 
-   Where one of the voxels beside it is not in the image, the other takes the place of the one that is and its neighbour in
-   the image that of the lost one: the sphere is mirrored, and what falls to the neighbour is lost. So every sphere
-   goes to 2 x 2 x 2 voxels of the image; nobody could predict a branch, which every fourth sphere would take. */
+   Where one of the voxels beside it is not in the image, the sphere goes to the other and to its neighbour on the far
+   side: it is mirrored, and what falls to the neighbour is lost. So every sphere goes to 2 x 2 x 2 voxels of the image;
+   nobody could predict a branch, which every fourth sphere would take. */
 static void place_octants(struct octant_group *group, int n, const struct image *image)
 {
     const double h = image->resolution_A, length = (double)image->length, half = 0.5 * length;
@@ -83,8 +85,8 @@ static void place_octants(struct octant_group *group, int n, const struct image 
     }
 }
 
-/* The q of the first n spheres in float32: there most of the time goes. What is left by subtraction is computed in float64
-   before, and what q goes into after: the rounding of either would double the error. */
+/* The q of the first n spheres in float32: there most of the time goes. What is left by subtraction is computed in
+   float64 before, and what q goes into after: the rounding of either would double the error. */
 static void compute_q_in_float32(struct octant_group *group, int n)
 {
     float distance[3][OCTANT_GROUP], p[3][OCTANT_GROUP], leg[3][OCTANT_GROUP], w2[3][OCTANT_GROUP];

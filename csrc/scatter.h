@@ -20,13 +20,6 @@ static inline void add_one(const struct image *image, int64_t cell, double value
     }
 }
 
-/* Add a value to one voxel of every channel of a mask. */
-static inline void scatter_one(const struct image *image, uint32_t channel_mask, int64_t voxel, double value)
-{
-    for (; channel_mask; channel_mask &= channel_mask - 1)
-        add_one(image, voxel + first_bit(channel_mask) * image->channel_stride, value);
-}
-
 static inline vec combined(const struct image *image, vec old, vec values)
 {
     const vec sum = old + values;

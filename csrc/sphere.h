@@ -25,6 +25,17 @@
 #define PI 3.14159265358979323846
 #define TAN_PI_8 0.41421356237309504880
 
+static inline vec clamped(vec x) { return larger(all(-1.0), smaller(x, all(1.0))); }
+
+/* p. */
+static inline vec cap(vec a) { return all(0.5) * a * muladd(-a, a, all(3.0)); }
+
+/* sqrt(1 - a^2), for 0 <= a <= 1. */
+static inline vec other_leg(vec a) { return root(larger(muladd(-a, a, all(1.0)), all(0.0))); }
+
+/* 1 - a^2 - b^2, for 0 <= a, b <= 1. */
+static inline vec third_square(vec a, vec b) { return muladd(-b, b, muladd(-a, a, all(1.0))); }
+
 #include "float64_names.h"
 #include "sphere_body.h"
 

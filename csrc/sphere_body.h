@@ -1,15 +1,7 @@
 /* The parts of the closed form, see sphere.h, in the precision of the names that were included before. */
 
-static inline vec clamped(vec x) { return larger(all(-1.0), smaller(x, all(1.0))); }
-
-/* p. */
-static inline vec cap(vec a) { return all(0.5) * a * muladd(-a, a, all(3.0)); }
-
-/* sqrt(1 - a^2), for 0 <= a <= 1. */
-static inline vec other_leg(vec a) { return root(larger(muladd(-a, a, all(1.0)), all(0.0))); }
-
-/* atan of the tangent of (half an angle - pi/8), given the half angle's tangent y / x >= 0, which rounding may put above
-   1. -pi/8 where y is 0, 0 where both are. */
+/* atan of the tangent of (half an angle - pi/8), given the half angle's tangent y / x >= 0, which rounding may put
+   above 1. -pi/8 where y is 0, 0 where both are. */
 static inline vec half_angle(vec y, vec x)
 {
     const vec k = all(TAN_PI_8);
@@ -36,9 +28,6 @@ static inline vec half_angle(vec y, vec x)
 #endif
     return muladd(u * z, r, u);
 }
-
-/* 1 - a^2 - b^2, for 0 <= a, b <= 1. */
-static inline vec third_square(vec a, vec b) { return muladd(-b, b, muladd(-a, a, all(1.0))); }
 
 /* q, for 0 <= a, b <= 1, given third_square(a, b), and p and sqrt(1 - .^2) of each. */
 static inline vec wedge(vec a, vec b, vec w2, vec p_a, vec p_b, vec leg_a, vec leg_b)

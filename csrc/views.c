@@ -41,8 +41,7 @@ static void release(struct spheres *spheres)
 }
 
 /* Fill in what depends on the frame. */
-static void aim(struct culling *culling, const struct voxelizer_view *view, double max_radius_A,
-                const struct image *image)
+static void aim(struct culling *culling, const struct voxelizer_view *view, const struct image *image)
 {
     memcpy(culling->frame, view->frame ? view->frame : IDENTITY, sizeof culling->frame);
     double largest_A = 0.0;
@@ -55,21 +54,22 @@ static void aim(struct culling *culling, const struct voxelizer_view *view, doub
         largest_A = fabs(center_A) > largest_A ? fabs(center_A) : largest_A;
     }
     const double half_length_A = 0.5 * (double)image->length * image->resolution_A;
-    const double reach_A = sqrt(3.0) * half_length_A + max_radius_A, slack_A = CULL_SLACK * (reach_A + largest_A);
+    const double reach_A = sqrt(3.0) * half_length_A + culling->max_radius_A;
+    const double slack_A = CULL_SLACK * (reach_A + largest_A);
     culling->ball_A = reach_A + slack_A;
-    culling->box_A = half_length_A + max_radius_A + slack_A;
+    culling->box_A = half_length_A + culling->max_radius_A + slack_A;
 }
 
 /* Returns VOXELIZER_FINE, VOXELIZER_NO_MEMORY, or 0: an atom cannot be drawn. */
-static int64_t cull_view(struct voxelizer_view *view, const struct culling *culling, const struct image *image,
-                         struct spheres *spheres)
+static int64_t cull_view(const struct kernel *kernel, struct voxelizer_view *view, const struct culling *culling,
+                         const struct image *image, struct spheres *spheres)
 {
     for (int64_t first = 0; first < view->n_atoms; first += CULL_BLOCK) {
         const int64_t left = view->n_atoms - first;
         if (!reserve(spheres, CULL_BLOCK))
             return VOXELIZER_NO_MEMORY;
         const int n_atoms = (int)(left < CULL_BLOCK ? left : CULL_BLOCK);
-        view->bad_atom = kernel()->cull(view, first, n_atoms, culling, image, spheres);
+        view->bad_atom = kernel->cull(view, first, n_atoms, culling, image, spheres);
         if (view->bad_atom != VOXELIZER_FINE)
             return 0;
     }
@@ -78,14 +78,15 @@ static int64_t cull_view(struct voxelizer_view *view, const struct culling *cull
 
 /* Cull all views into `spheres`; ends[i]: where those of view i end. Returns VOXELIZER_FINE, VOXELIZER_NO_MEMORY or the
    index of a view that cannot be drawn. */
-static int64_t cull_views(int64_t n_views, struct voxelizer_view *views, struct culling *culling,
-                          double max_radius_A, const struct image *image, struct spheres *spheres, int64_t *ends)
+static int64_t cull_views(const struct kernel *kernel, int64_t n_views, struct voxelizer_view *views,
+                          struct culling *culling,
+                          const struct image *image, struct spheres *spheres, int64_t *ends)
 {
     if (!reserve(spheres, CULL_BLOCK))
         return VOXELIZER_NO_MEMORY;
     for (int64_t i = 0; i < n_views; i++) {
-        aim(culling, &views[i], max_radius_A, image);
-        const int64_t result = cull_view(&views[i], culling, image, spheres);
+        aim(culling, &views[i], image);
+        const int64_t result = cull_view(kernel, &views[i], culling, image, spheres);
         if (result != VOXELIZER_FINE)
             return result == VOXELIZER_NO_MEMORY ? result : i;
         ends[i] = spheres->n;
@@ -94,10 +95,10 @@ static int64_t cull_views(int64_t n_views, struct voxelizer_view *views, struct 
 }
 
 /* Draw the spheres of each view into the next image. */
-static void draw_views(int64_t n_views, const int64_t *ends, const struct spheres *spheres, struct image image,
-                       double *work)
+static void draw_views(const struct kernel *kernel, int64_t n_views, const int64_t *ends,
+                       const struct spheres *spheres, struct image image, double *work)
 {
-    const size_t bytes = (size_t)image.n_cells * (image.is_float64 ? sizeof(double) : sizeof(float));
+    const size_t bytes = bytes_of(&image);
     for (int64_t i = 0; i < n_views; i++) {
         const int64_t first = i > 0 ? ends[i - 1] : 0;
         const struct atoms atoms = {
@@ -107,7 +108,7 @@ static void draw_views(int64_t n_views, const int64_t *ends, const struct sphere
             spheres->channel_masks + first,
             spheres->occupancies + first,
         };
-        draw_image(&atoms, &image, work);
+        draw_image(kernel, &atoms, &image, work);
         image.data = (char *)image.data + bytes;
     }
 }
@@ -117,31 +118,27 @@ int64_t voxelizer_fill_views(int64_t n_views, struct voxelizer_view *views, cons
                              int64_t length_voxels, double resolution_A, double center_x_A, double center_y_A,
                              double center_z_A, int fill, int is_float32_maths, void *images, int is_float64)
 {
-    if (!kernel())
+    const struct kernel *const kernel = kernel_in_use();
+    if (!kernel)
         return VOXELIZER_NO_KERNEL;
-    const int64_t volume = length_voxels * length_voxels * length_voxels;
-    const struct image image = {
-        .data = images,
-        .length = length_voxels,
-        .channel_stride = volume,
-        .n_cells = n_channels * volume,
-        .resolution_A = resolution_A,
-        .center_A = {center_x_A, center_y_A, center_z_A},
-        .is_float64 = is_float64,
-        .is_float32_maths = is_float32_maths,
-        .is_max = is_max,
-        .fill = fill,
+    const double center_A[3] = {center_x_A, center_y_A, center_z_A};
+    const struct image image = image_of(images, n_channels, length_voxels, resolution_A, center_A, fill, is_max,
+                                        is_float32_maths, is_float64);
+    struct culling culling = {
+        .channel_masks = channel_masks,
+        .radii_A = radii_A,
+        .max_radius_A = max_radius_A,
+        .may_drop = may_drop,
     };
-    struct culling culling = {.channel_masks = channel_masks, .radii_A = radii_A, .may_drop = may_drop};
     struct spheres spheres = {0, 0, NULL, NULL, NULL, NULL};
     double *work = NULL;
     int64_t *ends = malloc((size_t)(n_views + 1) * sizeof(int64_t));
-    int64_t result = ends ? cull_views(n_views, views, &culling, max_radius_A, &image, &spheres, ends)
+    int64_t result = ends ? cull_views(kernel, n_views, views, &culling, &image, &spheres, ends)
                           : VOXELIZER_NO_MEMORY;
     if (result == VOXELIZER_FINE && !allocate_work(spheres.n, spheres.radii_A, &image, &work))
         result = VOXELIZER_NO_MEMORY;
     if (result == VOXELIZER_FINE)
-        draw_views(n_views, ends, &spheres, image, work);
+        draw_views(kernel, n_views, ends, &spheres, image, work);
     free(work);
     free(ends);
     release(&spheres);
@@ -151,8 +148,9 @@ int64_t voxelizer_fill_views(int64_t n_views, struct voxelizer_view *views, cons
 int64_t voxelizer_crowd(const struct voxelizer_view *structure, int n_places, const double *places_A, double radius_A,
                         double *counts)
 {
-    if (!kernel())
+    const struct kernel *const kernel = kernel_in_use();
+    if (!kernel)
         return VOXELIZER_NO_KERNEL;
-    kernel()->crowd(structure, n_places, places_A, radius_A, counts);
+    kernel->crowd(structure, n_places, places_A, radius_A, counts);
     return VOXELIZER_FINE;
 }

@@ -47,7 +47,8 @@ struct culling {
     double ball_A, box_A;
     const uint32_t *channel_masks; /* of each of the 256 atomic numbers */
     const double *radii_A;
-    int may_drop; /* may a near atom be in no channel? */
+    double max_radius_A;
+    int may_drop; /* may an atom that reaches the image be in no channel? */
 };
 /* Atoms are looked at in blocks of so many. */
 #define CULL_BLOCK 1024
@@ -84,8 +85,8 @@ static inline double fill_unit(const struct image *image, double radius_A)
     return volume < 1e300 ? volume : 1e300;
 }
 
-/* The largest spheres that octants.h may draw: half a voxel. None in an image of one voxel, or where a voxel is so small
-   or large that its reciprocal is no ordinary number. */
+/* The largest spheres that octants.h may draw: half a voxel. None in an image of one voxel, or where a voxel is so
+   small or large that its reciprocal is no ordinary number. */
 static inline double largest_octants_A(const struct image *image)
 {
     const double h = image->resolution_A;

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from bench_core._voxelizer import ffi, lib
 from bench_core.atoms import Atoms
 from bench_core.c_structures import CStructures
-from bench_core.simd import check_chosen
+from bench_core.errors import VoxelError
+from bench_core.simd import not_chosen_error
 
 RADIUS_A = 5.0
 MIN_NEIGHBOURS = 25.0
@@ -59,11 +60,17 @@ def crowded_places(
 
     Returns:
         (places,) bool.
+
+    Raises:
+        VoxelError: places of another shape.
     """
-    structure, counts = CStructures(1), np.zeros(len(places_A))
-    structure.append(atoms)
     places = np.ascontiguousarray(places_A, dtype=np.float64)
-    buffers = (ffi.from_buffer("double[]", array) for array in (places, counts))
-    if lib.voxelizer_crowd(structure.array, len(places), next(buffers), radius_A, next(buffers)) != lib.VOXELIZER_FINE:
-        check_chosen()
+    if places.ndim != 2 or places.shape[1] != 3:
+        raise VoxelError(f"places_A must be of shape (places, 3), not {places.shape}")
+    structure, counts = CStructures(1), np.zeros(len(places))
+    structure.append(atoms)
+    places_buffer, counts_buffer = ffi.from_buffer("double[]", places), ffi.from_buffer("double[]", counts)
+    done = lib.voxelizer_crowd(structure.array, len(places), places_buffer, radius_A, counts_buffer)
+    if done != lib.VOXELIZER_FINE:
+        raise not_chosen_error()
     return counts >= min_neighbours

@@ -41,7 +41,6 @@ def view_spheres(atoms: AtomArrays, image: ImageSpec, frame: ArrayLike | None = 
         image.n_channels,
         image.fill,
         image.aggregate,
-        atom_ids=atom_ids,
     )
 
 

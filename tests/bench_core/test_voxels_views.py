@@ -196,7 +196,7 @@ def test_errors_name_the_atom_of_the_structure_and_leave_out_untouched(atom, col
         bad.coords_A = bad.coords_A.astype(dtype)
         with pytest.raises(VoxelError, match=f"^atom {atom}: .*{match}"):
             voxelize_view(bad, image, frame, out=out[0])
-        with pytest.raises(VoxelError, match=f"^atom {atom}: .*{match}"):
+        with pytest.raises(VoxelError, match=f"^view 1, atom {atom}: .*{match}"):
             voxelize_views([(carbons(), None), (bad, frame), (carbons(), None)], image, out=out)
     assert (out == 7).all()
 

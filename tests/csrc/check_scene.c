@@ -112,10 +112,6 @@ void check_scene(const struct scene *scene, const struct expectation *expected, 
                  int is_float64, double *image)
 {
     const int64_t status = expected_status(scene);
-    expect_equal(status,
-                 voxelizer_first_bad_atom(scene->n_atoms, scene->coords_A, scene->radii_A, scene->channel_masks,
-                                          scene->occupancies, scene->n_channels, scene->is_max),
-                 "the first bad atom");
     double *drawn = image ? image : malloc((size_t)n_cells_of(scene) * sizeof(double));
     expect_equal(status, draw_scene(scene, placement, is_float64, drawn), "status");
     if (status == VOXELIZER_FINE) {

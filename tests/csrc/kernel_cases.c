@@ -19,10 +19,7 @@ void run_kernel_cases(void)
     const struct view_scene views = {1, &view, masks, radii_A, 0, scene};
     expect_equal(VOXELIZER_NO_KERNEL, draw_views_scene(&views, ON_THE_HEAP, 0, image, NULL), "status of views");
     expect_equal(VOXELIZER_NO_KERNEL, voxelizer_crowd(&view, 0, NULL, 1.0, NULL), "status of a crowd");
-    atoms.radii_A[1] = 0.0;
-    expect_equal(1,
-                 voxelizer_first_bad_atom(2, atoms.coords_A, atoms.radii_A, atoms.channel_masks, NULL, 1, 0),
-                 "the first bad atom, which no kernel is needed for");
+    expect_equal(-1, voxelizer_kernel_in_use(), "no kernel is in use");
 
     begin_case("kernels that do not exist");
     int n = 0;

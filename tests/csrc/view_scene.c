@@ -6,9 +6,6 @@
 
 #include "expect.h"
 
-/* More than csrc adds to the culling distance: whether atoms between the two are looked at is open. */
-#define OPEN_SHARE 1e-4
-
 double max_radius_of_views_A(const struct view_scene *scene)
 {
     double largest_A = 0.0;
@@ -79,29 +76,37 @@ struct moved {
     double *coords_A, *radii_A, *occupancies;
     uint32_t *channel_masks;
     int64_t n;
-    int is_bad, may_be_bad; /* some atom must be refused; some atom may be, or may be culled before */
-    int64_t named;          /* the atom that the C code named: is it one of those? */
+    int is_bad;    /* some atom must be refused */
+    int is_open;   /* some atom may be: where the frame is not rigid, which callers see to, culling may drop any */
+    int64_t named; /* the atom that the C code named: is it one of those? */
     int is_named_rightly;
 };
 
-/* How far a point is from the image. */
-static double distance_A(const struct scene *image, const double moved_A[3])
+static int frame_is_rigid(const double *frame)
 {
-    const double half_length_A = 0.5 * (double)image->length_voxels * image->resolution_A;
-    double away_A[3];
-    for (int axis = 0; axis < 3; axis++)
-        away_A[axis] = fmax(fabs(moved_A[axis] - image->center_A[axis]) - half_length_A, 0.0);
-    return hypot(hypot(away_A[0], away_A[1]), away_A[2]);
+    if (!frame)
+        return 1;
+    double worst = 0.0;
+    for (int row = 0; row < 3; row++)
+        for (int other = 0; other < 3; other++) {
+            double product = row == other ? -1.0 : 0.0;
+            for (int axis = 0; axis < 3; axis++)
+                product += frame[4 * row + axis] * frame[4 * other + axis];
+            worst = isfinite(product) ? fmax(worst, fabs(product)) : INFINITY;
+        }
+    return worst < 1e-5 && isfinite(frame[3] + frame[7] + frame[11]);
 }
 
-static double open_A(const struct scene *image, const struct voxelizer_view *view, const double moved_A[3],
-                     double max_radius_A)
+/* Has the sphere some of the image in it? */
+static int touches(const struct scene *image, const double moved_A[3], double radius_A)
 {
-    double largest_A = (double)image->length_voxels * image->resolution_A + max_radius_A;
-    for (int axis = 0; axis < 3; axis++)
-        largest_A += fabs(moved_A[axis]) + fabs(image->center_A[axis])
-                     + (view->frame ? fabs(view->frame[4 * axis + 3]) : 0.0);
-    return OPEN_SHARE * largest_A;
+    const double half_length_A = 0.5 * (double)image->length_voxels * image->resolution_A;
+    double sum = 0.0;
+    for (int axis = 0; axis < 3; axis++) {
+        const double share = fmax(fabs(moved_A[axis] - image->center_A[axis]) - half_length_A, 0.0) / radius_A;
+        sum += share * share;
+    }
+    return sum < 1.0;
 }
 
 static void add_moved(struct moved *moved, const struct view_scene *scene, const struct voxelizer_view *view,
@@ -120,12 +125,11 @@ static void add_moved(struct moved *moved, const struct view_scene *scene, const
     const int is_fine = (mask || scene->may_drop) && radius_A > 0.0 && isfinite(occupancy)
                         && !(scene->image.is_max && occupancy < 0.0);
     if (!is_fine) {
-        const double slack_A = open_A(&scene->image, view, at_A, max_radius_A);
-        /* Whether an atom off a corner or an edge is near, though nothing of its radius reaches the image, is open. */
-        moved->is_bad |= distance_A(&scene->image, at_A) < max_radius_A - slack_A;
-        const int may_be_bad = distance_A(&scene->image, at_A) < sqrt(3.0) * max_radius_A + slack_A;
-        moved->may_be_bad |= may_be_bad;
-        moved->is_named_rightly |= may_be_bad && atom == moved->named;
+        const int is_bad = touches(&scene->image, at_A, mask && radius_A > 0.0 ? radius_A : max_radius_A);
+        const int is_rigid = frame_is_rigid(view->frame);
+        moved->is_bad |= is_rigid && is_bad;
+        moved->is_open |= !is_rigid;
+        moved->is_named_rightly |= (is_bad || !is_rigid) && atom == moved->named;
         return;
     }
     if (!mask || !isfinite(at_A[0]) || !isfinite(at_A[1]) || !isfinite(at_A[2]))
@@ -166,14 +170,14 @@ static struct scene scene_of(const struct view_scene *scene, const struct moved 
     return one;
 }
 
-/* Expects the status of the first view that must be refused, or of one before it that may be, and an atom of it. */
+/* Expects the status of the first view that must be refused, and the name of an atom of it that stands in the way. */
 static void expect_status(const struct view_scene *scene, int64_t status, int64_t bad_atom)
 {
     for (int64_t i = 0; i < scene->n_views; i++) {
         struct moved moved = moved_of(scene, &scene->views[i], bad_atom);
-        const int is_bad = moved.is_bad, may_be_bad = moved.may_be_bad;
+        const int is_bad = moved.is_bad, is_open = moved.is_open;
         release_moved(&moved);
-        if (is_bad || (may_be_bad && status == i)) {
+        if (is_bad || (is_open && status == i)) {
             expect_equal(i, status, "the view that is refused");
             expect_true(moved.is_named_rightly, "the atom that is named stands in the way");
             return;
