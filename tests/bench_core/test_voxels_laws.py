@@ -1,5 +1,6 @@
 """Laws that every image obeys, over generated atoms; Hypothesis runs the same examples each time."""
 
+import itertools
 import threading
 import types
 
@@ -93,6 +94,44 @@ def test_images_add_and_order_does_not_matter(scene):
     np.testing.assert_allclose(whole, parts, rtol=0, atol=1e-14)
     backwards = draw_f64(grid, coords_A[::-1], radii_A[::-1], masks[::-1])
     np.testing.assert_allclose(whole, backwards, rtol=0, atol=1e-14)
+
+
+def added_one_by_one(radii_A, occupancies, grid, **rules):
+    """Concentric atoms, each drawn alone in float64, then added in their order: one rounding to float32 for each."""
+    total = np.zeros((1, *(grid.length_voxels,) * 3), np.float32)
+    for radius_A, occupancy in zip(radii_A, occupancies, strict=True):
+        alone = voxelize_atoms([(0.1, 0, 0)], [radius_A], [1], grid, 1, occupancies=[occupancy], dtype="f8", **rules)
+        total = (total.astype(np.float64) + alone).astype(np.float32)
+    return total
+
+
+def concentric(radii_A, occupancies, grid, **rules):
+    n = len(radii_A)
+    given = np.tile((0.1, 0, 0), (n, 1)), radii_A, np.ones(n, np.uint32), grid, 1
+    return voxelize_atoms(*given, occupancies=occupancies, **rules)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_small_and_large_atoms_are_added_to_float32_images_in_their_order(precision):
+    # Small spheres wait until there are enough of them for a vector; a large one between them must not overtake any.
+    atoms, grid, images = [(0.4, 1e8), (0.3, -1e8), (0.9, 1.0), (0.5, 3.0), (1.3, -7e7)], Grid(3, 1.0), set()
+    for order in itertools.permutations(atoms):
+        image = concentric(*zip(*order, strict=True), grid, precision=precision)
+        expected = added_one_by_one(*zip(*order, strict=True), grid, precision=precision)
+        np.testing.assert_array_equal(image, expected)
+        images.add(image.tobytes())
+    assert len(images) > 1  # else the order would not matter
+
+
+@pytest.mark.parametrize("share_of_large", [0.02, 0.5, 0.98])
+def test_many_atoms_are_added_to_float32_images_in_their_order(share_of_large):
+    rng = np.random.default_rng(7)
+    radii_A = np.where(rng.random(300) < share_of_large, rng.uniform(0.51, 2, 300), rng.uniform(0.1, 0.5, 300))
+    occupancies = rng.choice([-1.0, 1.0], 300) * 10.0 ** rng.uniform(0, 8, 300)
+    grid = Grid(3, 1.0)
+    image = concentric(radii_A, occupancies, grid)
+    np.testing.assert_array_equal(image, added_one_by_one(radii_A, occupancies, grid))
+    assert (image != concentric(radii_A[::-1], occupancies[::-1], grid)).any()
 
 
 @laws
