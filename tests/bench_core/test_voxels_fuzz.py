@@ -289,3 +289,56 @@ def test_out_may_be_a_slice_of_a_batch_and_is_overwritten(voxelize, dtype):
     assert voxelize([[0, 0, 0]], [0.5], [1], Grid(3, 1.0), 2, dtype=dtype, out=batch[1]).base is batch
     assert batch[1].sum() == 1
     assert (batch[[0, 2]] == 7).all()
+
+
+# An image in the memory of the atoms
+
+
+COLUMNS = {
+    "coords_A": np.full((8, 3), 0.25),
+    "radii_A": np.full(8, 0.5),
+    "channel_masks": np.ones(8, np.uint32),
+    "occupancies": np.ones(8),
+}
+
+
+def out_beside(name, dtype, shared_bytes, is_before):
+    """Columns, out, and the memory of out and column `name`, which ends or begins where so many bytes are of both."""
+    memory, given = np.full(2048, 7, np.uint8), COLUMNS[name]
+    out = np.ndarray((1, 4, 4, 4), dtype, memory, offset=512)
+    start = 512 + (shared_bytes - given.nbytes if is_before else out.nbytes - shared_bytes)
+    column = np.ndarray(given.shape, given.dtype, memory, offset=start)
+    column[:] = given
+    assert column.flags.carray  # else a copy of it would be read, and nothing be shared
+    return COLUMNS | {name: column}, out, memory
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_out_that_shares_memory_with_a_column_is_refused_and_not_written(name, dtype, is_before):
+    one_number, whole = COLUMNS[name].itemsize, COLUMNS[name].nbytes
+    for shared_bytes in (one_number, whole // 2, whole - one_number, whole):
+        columns, out, memory = out_beside(name, dtype, shared_bytes, is_before)
+        before = memory.copy()
+        with pytest.raises(VoxelError, match=f"^out shares memory with {name}: give an array of its own$"):
+            voxelize_atoms(**columns, grid=Grid(4, 1.0), n_channels=1, dtype=dtype, out=out)
+        np.testing.assert_array_equal(memory, before)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_out_may_lie_next_to_a_column(name, dtype, is_before):
+    columns, out, _ = out_beside(name, dtype, 0, is_before)
+    drawn = voxelize_atoms(**columns, grid=Grid(4, 1.0), n_channels=1, dtype=dtype, out=out)
+    np.testing.assert_array_equal(drawn, voxelize_atoms(**COLUMNS, grid=Grid(4, 1.0), n_channels=1, dtype=dtype))
+    np.testing.assert_array_equal(columns[name], COLUMNS[name])
+
+
+def test_every_column_that_shares_memory_with_out_is_named():
+    memory = np.ones(64)  # alike: the values are fine, wherever they are read
+    columns = COLUMNS | {"radii_A": memory[:8], "occupancies": memory[56:]}
+    with pytest.raises(VoxelError, match=r"^out shares memory with radii_A and occupancies: give"):
+        voxelize_atoms(**columns, grid=Grid(4, 1.0), n_channels=1, dtype=np.float64, out=memory.reshape(1, 4, 4, 4))
+    assert (memory == 1).all()
