@@ -75,7 +75,7 @@ def test_they_compile_without_warnings(sanitized: tuple[Path, str], run: Run) ->
 @pytest.mark.parametrize(
     ("name", "right", "wrong", "said"),
     [
-        ("fill.c", ".fill = fill", ".fill = 0", r"case fill 1, kernel baseline: .*: expected 4\.18\d*, got 1, .*\n"),
+        ("draw.c", ".fill = fill", ".fill = 0", r"case fill 1, kernel baseline: .*: expected 4\.18\d*, got 1, .*\n"),
         ("views.c", "reserve(spheres, CULL_BLOCK)", "reserve(spheres, 1)", "AddressSanitizer: heap-buffer-overflow"),
         ("draw.c", "memset(image->data, 0,", "memset(image->data, 255,", r"case share .*: expected 0\.125, got -?nan"),
         ("fill.c", "if (bad != VOXELIZER_FINE)", "if (bad > 0)", "case atom 0 of 1 is bad, kernel baseline: status"),
