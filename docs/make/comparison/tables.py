@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -85,7 +86,23 @@ def speed_notes(record: Record) -> str:
     counts = "; ".join(f"{case['atoms_per_view']:.0f} at {case['name']}" for case in measured)
     notes = [f"Atoms per view, on average: {counts}."]
     notes += [note for case in measured for row in case["apart"] for note in notes_on(row, case, record)]
+    notes += usual_radii_notes(measured)
     return "\n".join(f"- {note}" for note in notes)
+
+
+def usual_radii_notes(measured: list[Record]) -> list[str]:
+    """Peers of models that are made for van der Waals radii, against ours at the radius that it is made for."""
+    notes = []
+    for ours_at, theirs_at in itertools.permutations(measured, 2):
+        ours = find(ours_at, OURS, "float64")
+        if ours_at["grid"] == theirs_at["grid"] and ours_at["radii"] == "r = h/2" and "median_us" in ours:
+            ratios = [
+                f"{row['subject']} ({row['arm']}) {times(row['median_us'] / ours['median_us'])}"
+                for row in theirs_at["apart"]
+                if row["subject"] not in (OURS, FLOOR, PEERS[0].name) and "median_us" in row
+            ]
+            notes.append(f"Each at its usual radius, ours h/2, theirs in {theirs_at['name']}: {', '.join(ratios)}.")
+    return notes
 
 
 def notes_on(row: Record, case: Record, record: Record) -> list[str]:
