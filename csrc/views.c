@@ -79,8 +79,8 @@ static int64_t cull_view(const struct kernel *kernel, struct voxelizer_view *vie
 /* Cull all views into `spheres`; ends[i]: where those of view i end. Returns VOXELIZER_FINE, VOXELIZER_NO_MEMORY or the
    index of a view that cannot be drawn. */
 static int64_t cull_views(const struct kernel *kernel, int64_t n_views, struct voxelizer_view *views,
-                          struct culling *culling,
-                          const struct image *image, struct spheres *spheres, int64_t *ends)
+                          struct culling *culling, const struct image *image, struct spheres *spheres,
+                          int64_t *ends)
 {
     if (!reserve(spheres, CULL_BLOCK))
         return VOXELIZER_NO_MEMORY;
