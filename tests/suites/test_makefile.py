@@ -264,7 +264,7 @@ class TestAsv:
             ("HEAD~1..HEAD", "1 commits in HEAD~1..HEAD: expect about 5 minutes"),
             ("HEAD", "1 commits in HEAD: expect about 5 minutes"),
             ("main", "2 commits in main: expect about 9 minutes"),
-            ("landmarks", "3 commits in landmarks: expect about 13 minutes"),
+            ("landmarks", "4 commits in landmarks: expect about 17 minutes"),
             ("ALL", "unknown number of commits in ALL"),
             ("HASHFILE:profiles/asv/landmarks.txt", "unknown number of commits in HASHFILE:"),
         ],
