@@ -6,12 +6,13 @@ density around the image, most of them outside it, as a structure has.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
-from .base import Suite, once, subject
+from .base import Suite, once, subject, versioned
 
 GRIDS = {"21^3 x 0.75 A": (21, 0.75), "24^3 x 1.0 A": (24, 1.0), "33^3 x 0.5 A": (33, 0.5)}
 RADII = {"h/2": None, "1.7 A": 1.7}
@@ -96,10 +97,11 @@ class Variant(Suite):
 
 
 class View(Suite):
-    """A view of the largest embedded structure, 13,318 atoms, beside the image of the atoms that reach into it."""
+    """Views of the largest embedded structure, 13,318 atoms, in turn, beside the images of the atoms in their boxes."""
 
     params = (["21^3 x 0.75 A", "24^3 x 1.0 A"],)
     param_names = ("grid",)
+    version = versioned(3)
 
     @once
     def setup(self, grid: str) -> None:
@@ -107,22 +109,29 @@ class View(Suite):
         make_grid, image_spec = subject("bench_core.grid", "Grid", "ImageSpec")
         self.structure = subject("bench_core.structures", "read_embedded")("3kpr")
         self.image = image_spec(make_grid(*GRIDS[grid]), [["C"], ["N"], ["O"], ["*"]])
-        self.frame = np.eye(4)
-        self.frame[:3, 3] = -self.structure.coords_A.mean(axis=0)
-        self.arguments = self.atoms_in_view()
-        self.out = self.atoms_alone(*self.arguments)
+        frames = self.random_frames(200)
+        arguments = [self.atoms_in_view(frame) for frame in frames]
+        self.out = self.atoms_alone(*arguments[0])
+        self.frames, self.arguments = itertools.cycle(frames), itertools.cycle(arguments)
 
-    def atoms_in_view(self) -> tuple[Any, ...]:
-        """Arguments of voxelize_atoms for the atoms in the box."""
-        coords_A = self.structure.coords_A + self.frame[:3, 3]
+    def random_frames(self, n: int) -> list[np.ndarray]:
+        """Frames of views in random orientations, centred on random origins of the structure."""
+        random_rotation, view_frame = subject("bench_core.frames", "random_rotation", "view_frame")
+        origins_A = subject("bench_core.origins.neighbours", "origins_among")(self.structure)
+        rng = np.random.default_rng(0)
+        return [view_frame(random_rotation(rng), origins_A[rng.integers(len(origins_A))]) for _ in range(n)]
+
+    def atoms_in_view(self, frame: np.ndarray) -> tuple[Any, ...]:
+        """Arguments of voxelize_atoms for the atoms in the box of a view."""
+        coords_A = self.structure.coords_A @ frame[:3, :3].T + frame[:3, 3]
         grid = self.image.grid
         inside = (np.abs(coords_A) < grid.length_A / 2 + self.image.max_radius_A).all(axis=1)
         elements = self.structure.elements[inside]
         radii_A, masks = self.image.radii_A(elements), self.image.channel_masks(elements)
-        return coords_A[inside].astype(np.float64), radii_A, masks, grid, self.image.n_channels
+        return np.ascontiguousarray(coords_A[inside]), radii_A, masks, grid, self.image.n_channels
 
     def time_view(self, grid: str) -> None:
-        self.view(self.structure, self.image, self.frame, out=self.out)
+        self.view(self.structure, self.image, next(self.frames), out=self.out)
 
     def time_its_atoms_alone(self, grid: str) -> None:
-        self.atoms_alone(*self.arguments, out=self.out)
+        self.atoms_alone(*next(self.arguments), out=self.out)

@@ -23,18 +23,18 @@
 #define INLINE static inline
 #endif
 
-/* Each of these defines LANES, vec and f_vec, and for vec (float64; for f_vec the same with f_ before it):
+/* Each of these defines LANES, vec and f_vec, and for both (those of f_vec with f_ before the name):
      load, store           any address
      all(x)                x in every lane
      muladd(a, b, c)       a b + c
      root, absolute        square root, |x|
      smaller, larger       of two; the second where one is NaN
-     with_sign(x, y)       |x| with the sign of y
-     if_less(a, b, x, y)   a < b ? x : y
      which_less(a, b)      bit i: a < b in lane i
-     store_interleaved     x0, y0, x1, y1, ...
      load_points           x, y and z of as many points as there are lanes
    and for vec alone:
+     with_sign(x, y)       |x| with the sign of y
+     if_less(a, b, x, y)   a < b ? x : y
+     store_interleaved     x0, y0, x1, y1, ...
      truncated             towards zero, for |x| < 2^31
      shifted(x, next)      lanes 1 to the last of x, then the first of next
      load_floats, store_floats   from and to float32 */

@@ -39,8 +39,7 @@ INLINE void add_vector(const struct image *image, int64_t cell, vec values)
 
 /* Add the first n values of a vector to a row of every channel of a mask. The others must be 0: added, or compared with
    a maximum that is never below 0, they change nothing in the voxels behind, as long as those are in the image. */
-INLINE void scatter_vector(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n,
-                                  vec values)
+INLINE void scatter_vector(const struct image *image, uint32_t channel_mask, int64_t voxel, int64_t n, vec values)
 {
     for (; channel_mask; channel_mask &= channel_mask - 1) {
         const int64_t cell = voxel + first_bit(channel_mask) * image->channel_stride;
