@@ -9,6 +9,8 @@ from typing import Any
 from bench_harness.optional import require
 
 NOTE = "memray sees what a process allocates after its fork; pages a worker copies on write are invisible to it"
+_LZ4_MAGIC = b"\x04\x22\x4d\x18"
+_PAGE_BYTES = 1 << 16  # more than any page that memray fills up with zeros
 _CAPTURE_NAME = re.compile(r"(?P<base>.+\.bin)(?:\.(?P<pid>\d+))?")
 
 
@@ -110,10 +112,24 @@ def read_capture(path: Path, top: int = 3) -> ProcessMemory:
         capture=path.name,
         peak_bytes=metadata.peak_memory,
         allocations=None if aggregated else metadata.total_allocations,
-        # memray writes the end time when it closes the file; until then it equals the start.
-        closed=metadata.end_time > metadata.start_time,
+        closed=_is_closed(path, metadata),
         top=_top_allocators(records, metadata.peak_memory, top),
     )
+
+
+def _is_closed(path: Path, metadata: Any) -> bool:
+    """Return whether memray finished the file.
+
+    It then compresses it, unless under --no-compress: there a trailer, a byte 1, ends what it wrote, and zeros that
+    fill up the page may follow. The end time in the header alone proves nothing: memray also writes it when it opens
+    the file, so that a process killed at once may show an end a millisecond after its start.
+    """
+    with path.open("rb") as file:
+        if file.read(4) == _LZ4_MAGIC:
+            return True
+        file.seek(max(0, path.stat().st_size - _PAGE_BYTES))
+        written = file.read().rstrip(b"\0")
+    return bool(metadata.end_time > metadata.start_time) and written.endswith(b"\x01")
 
 
 def _role(name: str, pid: int) -> str:
@@ -156,6 +172,6 @@ def _reason(path: Path, error: OSError) -> str:
     with path.open("rb") as file:
         start = file.read(8)
     # Finished captures are LZ4 frames, unfinished ones begin with memray's own magic.
-    if start.startswith((b"\x04\x22\x4d\x18", b"memray")):
+    if start.startswith((_LZ4_MAGIC, b"memray")):
         return "truncated (was the file copied while memray was still writing?)"
     return f"not a memray capture ({error})"

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,25 @@ def test_a_worker_that_never_closed_its_file_is_whole(tmp_path: Path, leaving: s
     assert hurried.allocations > 50_000
     assert table.warnings() == []
     assert table.workers() == {"expected": 2, "delivered": 2, "missing": []}
+
+
+def test_an_end_time_in_the_header_does_not_close_a_file(tmp_path: Path) -> None:
+    # memray writes the header when it opens the file, with the time: sometimes a millisecond after the start.
+    folder = capture(tmp_path, "os._exit")
+    (hurried,) = (path for path in folder.iterdir() if path.read_bytes().startswith(b"memray"))
+    content, year_ms = bytearray(hurried.read_bytes()), 365 * 24 * 3600 * 1000
+    now_ms = time.time() * 1000
+    times = [at for at in range(200) if now_ms - year_ms < int.from_bytes(content[at : at + 8], "little") <= now_ms]
+    assert len(times) == 2
+    end_ms = int.from_bytes(content[times[0] : times[0] + 8], "little") + 1
+    content[times[1] : times[1] + 8] = end_ms.to_bytes(8, "little")
+    hurried.write_bytes(content)
+    assert [process.closed for process in read_folder(folder).processes] == [True, True, False]
+
+
+def test_closed_files_without_compression_are_known(tmp_path: Path) -> None:
+    table = read_folder(capture(tmp_path, "os._exit", options=("--no-compress",)))
+    assert [process.closed for process in table.processes] == [True, True, False]
 
 
 def test_under_aggregate_such_a_worker_leaves_nothing_and_it_is_said(tmp_path: Path) -> None:
