@@ -5,6 +5,7 @@ BenchCoreError
 ├── StoreError            a prepared store that is missing, damaged or of another version
 │   └── MissingOriginError    an origin id outside the store, or a structure without valid pairs
 ├── VoxelError            (also a ValueError) input that cannot be voxelized: names the atom or the argument
+├── ModelError            (also a ValueError) an architecture that cannot be built: names the layer
 └── LoaderError           a DataLoader that stopped early: names the worker and its exit code
 """
 
@@ -32,6 +33,10 @@ class MissingOriginError(StoreError):
 
 class VoxelError(BenchCoreError, ValueError):
     """Atoms, grid or image cannot be voxelized; raised before anything is written."""
+
+
+class ModelError(BenchCoreError, ValueError):
+    """A table of layers that does not fit together, or an override that it does not bear; raised before any tensor."""
 
 
 class LoaderError(BenchCoreError):

@@ -1,0 +1,1 @@
+"""Convolutional networks for pairs of views: tables of layers, and the modules built from them."""
