@@ -5,7 +5,7 @@ BenchCoreError
 ├── StoreError            a prepared store that is missing, damaged or of another version
 │   └── MissingOriginError    an origin id outside the store, or a structure without valid pairs
 ├── VoxelError            (also a ValueError) input that cannot be voxelized: names the atom or the argument
-├── ModelError            (also a ValueError) an architecture that cannot be built: names the layer
+├── ModelError            (also a ValueError) a model that cannot be built: names the layer, option or package
 └── LoaderError           a DataLoader that stopped early: names the worker and its exit code
 """
 
@@ -36,7 +36,7 @@ class VoxelError(BenchCoreError, ValueError):
 
 
 class ModelError(BenchCoreError, ValueError):
-    """A table of layers that does not fit together, or an override that it does not bear; raised before any tensor."""
+    """A layer that does not fit, an override that a table does not bear, an unknown name or a missing package."""
 
 
 class LoaderError(BenchCoreError):

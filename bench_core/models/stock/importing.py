@@ -1,0 +1,105 @@
+"""Importing escnn 1.0.11 where its own dependencies cannot be installed, and without its slow first use.
+
+escnn asks for py3nj (needs a Fortran compiler) and lie_learn (needs NumPy 1 and Python < 3.13), and takes one function
+from each. The one of lie_learn has a stand-in (`bench_core.models.stock.wigner`), put in place only where lie_learn
+cannot be imported; py3nj is optional, and its Clebsch-Gordan tensors are among the constants that bench_core ships.
+What escnn computes at first use and keeps in its own folder, which may be read-only, it takes from there as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, wraps
+from types import ModuleType
+from typing import Any
+
+import numpy.typing as npt
+
+from bench_core.errors import ModelError
+from bench_core.models import constants
+from bench_core.models.stock.wigner import wigner_D_matrix
+
+INSTALL = "pip install --no-deps escnn==1.0.11"
+
+Array = npt.NDArray[Any]
+
+
+@lru_cache(maxsize=1)
+def import_escnn() -> Any:
+    """Return the package escnn with its sub-packages group, gspaces and nn loaded.
+
+    Raises ModelError where escnn, or something that it needs, is not installed.
+    """
+    if importlib.util.find_spec("escnn") is None:
+        raise ModelError(f"the escnn backend needs escnn, which is not installed: {INSTALL}")
+    _stand_in_for_lie_learn()
+    with _nothing_kept_on_disk(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`py3nj` package not found")
+        try:
+            for name in ("escnn.group", "escnn.gspaces", "escnn.nn"):
+                importlib.import_module(name)
+        except ImportError as error:
+            raise ModelError(f"escnn is installed, but something that it needs is not: {error}") from error
+    _give_shipped_constants(sys.modules["escnn"])
+    return sys.modules["escnn"]
+
+
+def _stand_in_for_lie_learn() -> None:
+    name = "lie_learn.representations.SO3.wigner_d"
+    try:
+        importlib.import_module(name)
+    except ImportError:  # missing, or built for NumPy 1
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            module = ".".join(parts[:length])
+            sys.modules[module] = ModuleType(module, "Stand-in, see bench_core.models.stock.wigner.")
+        vars(sys.modules[name])["wigner_D_matrix"] = wigner_D_matrix
+
+
+@contextmanager
+def _nothing_kept_on_disk() -> Iterator[None]:
+    """Make the disk caches that escnn creates at import, in its own folder, into none.
+
+    The folder may not be writable, and what is slow enough to be worth keeping comes from the shipped constants.
+    """
+    import joblib
+
+    Memory = joblib.Memory
+    joblib.Memory = lambda *arguments, **options: Memory(None, verbose=0)
+    try:
+        yield
+    finally:
+        joblib.Memory = Memory
+
+
+def _give_shipped_constants(escnn: Any) -> None:
+    tensors = escnn.group._clebsh_gordan
+    tensors._clebsh_gordan_tensor = _shipped_first(tensors._clebsh_gordan_tensor, _shipped_clebsch_gordan)
+    grids = importlib.import_module("escnn.group.groups.so3_utils")
+    grids.thomson_cube_so3 = _shipped_first(grids.thomson_cube_so3, _shipped_thomson_cube)
+
+
+def _shipped_first(compute: Callable[..., Array], shipped: Callable[..., Array | None]) -> Callable[..., Array]:
+    """Return `compute` answering from the shipped data where it can; the original stays at `__wrapped__`."""
+
+    @wraps(compute)
+    def answer(*arguments: Any, **options: Any) -> Array:
+        array = shipped(*arguments, **options)
+        return compute(*arguments, **options) if array is None else array
+
+    return answer
+
+
+def _shipped_clebsch_gordan(m: Any, n: Any, j: Any, group_class: str, **group: Any) -> Array | None:
+    if group_class != "SO3" or max(*m, *n, *j) > constants.MAX_DEGREE:
+        return None
+    return constants.clebsch_gordan(*m, *n, *j)
+
+
+def _shipped_thomson_cube(N: int) -> Array | None:
+    return constants.thomson_cube_grid(N) if N in constants.BLOCKS else None
