@@ -58,6 +58,25 @@ def thomson_cube_grid(blocks: int = 4) -> Array:
     return _frozen(quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True))
 
 
+def rotation_grid(band_limit: int) -> Array:
+    """Return the rotations at which fields of a band limit are sampled, (n, 3, 3): 96 up to band limit 2, 192 for 3.
+
+    At band limit 3, the 84 coefficients hold the octahedral irrep A2 seven times, but functions on 4 orbits of the
+    cube's rotations hold it four times: no placement of 96 samples tells them apart, and 192 samples do.
+
+    Raises ModelError for a higher band limit.
+    """
+    if band_limit not in GRID_BLOCKS:
+        raise ModelError(f"rotations are shipped for band limits up to {max(GRID_BLOCKS)}, not {band_limit}")
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_quat(thomson_cube_grid(GRID_BLOCKS[band_limit])).as_matrix()
+
+
+GRID_BLOCKS = {0: 4, 1: 4, 2: 4, 3: 8}
+"""Band limit -> N of the grid thomson_cube, 24 N samples of SO(3)."""
+
+
 @cache
 def _read(file: str) -> dict[str, Array]:
     with resources.files("bench_core").joinpath("data", "so3", file).open("rb") as stream, np.load(stream) as arrays:
