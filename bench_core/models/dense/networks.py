@@ -1,0 +1,140 @@
+"""Networks for pairs of views: an encoder that both views go through, and a head that compares what comes out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bench_core.errors import ModelError
+from bench_core.frames import CUBE_FACES
+from bench_core.models.dense.convolution import FieldType, Scratch, SteerableLinear
+from bench_core.models.dense.layers import AveragePool, FourierNonlinearity, RegularLayer, regular_type, scalar_type
+from bench_core.models.so3.fourier import view_matrix
+from bench_core.models.so3.kernels import quotient_degrees
+from bench_core.models.tables import Architecture, Pool, SteerableConv
+
+
+class DenseEncoder(nn.Module):
+    """The layers of a table: (views * B, C, L, L, L), view by view, to (views * B, channels), regular fields."""
+
+    def __init__(self, architecture: Architecture, *, recompute: bool = True) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_layers(architecture, recompute))
+        self.voxels = architecture.sides()[-1] ** 3
+        last = [layer for layer in self.layers if isinstance(layer, RegularLayer)][-1]
+        self.field_size = last.out_type.field_size
+        self.output_fields = last.out_type.copies * self.voxels
+
+    def forward(self, x: Tensor, views: int = 1) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, views)
+        # Of more voxels than one, each brings its fields along (which is not equivariant).
+        return x.reshape(len(x), -1, self.field_size, self.voxels).transpose(2, 3).flatten(1)
+
+
+class DirectionHead(nn.Module):
+    """One hidden layer as wide as its input, then a function on the sphere, read at the six faces of the cube."""
+
+    faces: Tensor
+
+    def __init__(self, fields: int, band_limit: int) -> None:
+        super().__init__()
+        hidden = regular_type(fields, band_limit)
+        self.hidden = SteerableLinear(hidden, hidden)
+        self.nonlinearity = FourierNonlinearity(band_limit)
+        self.output = SteerableLinear(hidden, FieldType(quotient_degrees(band_limit), 1))
+        self.register_buffer("faces", torch.from_numpy(view_matrix(band_limit, CUBE_FACES)).float(), persistent=False)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """Return logits (B, 6), float32, in the order of `frames.CUBE_FACES`, of encoded pairs (B, channels)."""
+        hidden = self.nonlinearity.alone(self.hidden(pair))
+        return self.output(hidden).float() @ self.faces.t()
+
+
+class FrameHead(nn.Module):
+    """One hidden layer as wide as its input, then nine numbers: two columns of a rotation, and a translation.
+
+    The columns are made orthonormal (Zhou et al. 2019, arXiv:1812.07035), and the frame takes the first view's
+    coordinates to the second's, as `OriginPairs(mode="frame")` has it. Translations come out in units of `scale_A`.
+    """
+
+    def __init__(self, fields: int, band_limit: int, scale_A: float = 10.0) -> None:
+        super().__init__()
+        hidden = regular_type(fields, band_limit)
+        self.scale_A = scale_A
+        self.hidden = SteerableLinear(hidden, hidden)
+        self.nonlinearity = FourierNonlinearity(band_limit)
+        self.output = nn.Linear(hidden.channels, 9)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """Return frames (B, 4, 4), float32, of encoded pairs (B, channels)."""
+        numbers = self.output(self.nonlinearity.alone(self.hidden(pair)).float())
+        return rigid_frame(numbers[:, :3], numbers[:, 3:6], numbers[:, 6:] * self.scale_A)
+
+
+def rigid_frame(first: Tensor, second: Tensor, translation: Tensor) -> Tensor:
+    """Return (B, 4, 4): the rotation whose first two columns are nearest in turn to these (B, 3), and a translation."""
+    x = nn.functional.normalize(first, dim=1)
+    y = nn.functional.normalize(second - (x * second).sum(1, keepdim=True) * x, dim=1)
+    top = torch.stack([x, y, torch.linalg.cross(x, y), translation], dim=2)
+    bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], device=top.device, dtype=top.dtype).expand(len(top), 1, 4)
+    return torch.cat([top, bottom], dim=1)
+
+
+class DenseClassifier(nn.Module):
+    """Encoder and head of pairs of views (B, 2, C, L, L, L): logits (B, 6), or frames (B, 4, 4) for mode="frame".
+
+    Args:
+        architecture: a steerable table of convolutions between regular fields, and average pooling.
+        mode: direction or frame, as of `OriginPairs`.
+        recompute: expand filters again in the backward pass instead of keeping them.
+
+    Raises:
+        ModelError: unknown mode, or a layer that this network has not.
+    """
+
+    def __init__(self, architecture: Architecture, mode: str = "direction", *, recompute: bool = True) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.mode = mode
+        self.encoder = DenseEncoder(architecture, recompute=recompute)
+        self.head = make_head(mode, 2 * self.encoder.output_fields, architecture.band_limit)
+
+    def forward(self, x: Tensor) -> Tensor:
+        views = x.shape[1]
+        encoded = self.encoder(x.transpose(0, 1).flatten(0, 1), views)
+        return self.head(encoded.unflatten(0, (views, -1)).transpose(0, 1).flatten(1))  # type: ignore[no-any-return]
+
+
+def make_head(mode: str, fields: int, band_limit: int) -> nn.Module:
+    """Return the head of a mode for pairs of `fields` regular fields in all."""
+    heads = {"direction": DirectionHead, "frame": FrameHead}
+    if mode not in heads:
+        raise ModelError(f"mode {mode!r} is unknown: choose one of {', '.join(heads)}")
+    return heads[mode](fields, band_limit)
+
+
+def _layers(architecture: Architecture, recompute: bool) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    in_type, scratch = scalar_type(architecture.input_channels), Scratch()
+    last = max(number for number, row in enumerate(architecture.layers) if isinstance(row, SteerableConv))
+    for number, row in enumerate(architecture.layers):
+        if isinstance(row, SteerableConv) and isinstance(row.fields, int):
+            layer = RegularLayer(
+                in_type,
+                row.fields,
+                architecture.band_limit,
+                row.kernel,
+                row.stride,
+                row.padding,
+                normalise=number != last,
+                recompute=recompute,
+                scratch=scratch,
+            )
+            in_type = layer.out_type
+            layers.append(layer)
+        elif isinstance(row, Pool):
+            layers.append(AveragePool(row.kernel, row.stride, row.padding))  # type: ignore[arg-type]
+        else:
+            raise ModelError(f"{architecture.name}: layer {number + 1}, {row}, is not among those of view-pair networks")
+    return layers
