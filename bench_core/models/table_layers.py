@@ -215,14 +215,19 @@ def output_shape(layer: WindowLayer, shape: Shape) -> Shape:
     Raises:
         ModelError: the kernel is larger than the padded input; says what would fit.
     """
-    sides = []
-    for side, kernel, stride, padding in _axes(layer, shape):
-        if side + padding < kernel:
-            remedy = f"a kernel of at most {side + padding}, a padding of at least {-(-(kernel - side) // 2)}"
-            given = f"{side} voxels" + (f" and {padding} of padding" if padding else " without padding")
-            raise ModelError(f"its kernel of {kernel} is larger than {given}; use {remedy}, or fewer layers before it")
-        sides.append((side + padding - kernel) // stride + 1)
-    return tuple(sides)
+    return tuple(_output_side(layer, *axis) for axis in _axes(layer, shape))
+
+
+def _output_side(layer: WindowLayer, side: int, kernel: int, stride: int, padding: int) -> int:
+    """The side along one axis; an average takes no more voxels than the image has, which is PyTorch's rule too."""
+    averages = isinstance(layer, Pool) and layer.kind == "avg"
+    room = side if averages else side + padding
+    if kernel > room:
+        given = f"the side of {side}" + (f" with {padding} of padding" if room > side else "")
+        more_padding = "" if averages else f", a padding of at least {-(-(kernel - side) // 2)}"
+        remedy = f"a kernel of at most {room}{more_padding}, or fewer layers before it"
+        raise ModelError(f"its kernel of {kernel} is larger than {given}; use {remedy}")
+    return (side + padding - kernel) // stride + 1
 
 
 def check_centred(layer: WindowLayer, shape: Shape) -> None:

@@ -1,7 +1,8 @@
 """Architectures as tables of layers, checked when they are written down.
 
 A table is plain (`Conv`, `Pool`) or steerable (`SteerableConv`, `ResidualBlock`, average pooling), and may end in
-`Linear` rows. No tensor library is needed to write, check or change one.
+`Linear` rows; in a steerable table these see what is left invariant to rotations. No tensor library is needed to
+write, check or change one.
 """
 
 from __future__ import annotations
@@ -63,9 +64,11 @@ class Architecture:
         flatten: a steerable table may end in more than one voxel; these are then flattened, which is not equivariant.
         off_centre: the layers of a steerable table may take the grid off its centre, which is equivariant to
             rotations only approximately.
+        batch_norm: plain convolutions are followed by a batch norm, and then have no bias.
         reconstructed: inferred from published figures that do not all agree with it.
         completed: the source leaves rows or numbers open, and they were filled in here (`notes` says which).
         port: a two-dimensional network carried over to three, by its rules.
+        added_head: the last Linear is not its source's, which lists none: one row for six classes.
         notes: where the table departs from its source, and why.
 
     Raises:
@@ -80,9 +83,11 @@ class Architecture:
     dimensions: int = 3
     flatten: bool = False
     off_centre: bool = False
+    batch_norm: bool = False
     reconstructed: bool = False
     completed: bool = False
     port: bool = False
+    added_head: bool = False
     notes: str = ""
 
     def __post_init__(self) -> None:

@@ -1,8 +1,5 @@
 """The nine architectures: their tables, and what is counted from them against the published and measured figures."""
 
-import subprocess
-import sys
-
 import pytest
 
 from bench_core.errors import ModelError
@@ -183,8 +180,3 @@ def test_width_rule_grows_as_the_side_shrinks():
 def test_width_rule_refuses(arguments):
     with pytest.raises(ModelError, match="must be at least 1"):
         width_rule(*arguments)
-
-
-def test_tables_need_no_torch():
-    code = "import sys, bench_core.models.architectures, bench_core.models.closed_forms\n"
-    subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True, timeout=60)
