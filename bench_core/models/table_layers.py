@@ -231,14 +231,14 @@ def _output_side(layer: WindowLayer, side: int, kernel: int, stride: int, paddin
 
 
 def check_centred(layer: WindowLayer, shape: Shape) -> None:
-    """Check that the outputs lie symmetrically around the centre of the input, as rotations about it ask for.
+    """Check that the outputs of a layer padded alike at both ends lie symmetrically around the centre of the input.
+
+    Rotations about the centre ask for it.
 
     Raises:
-        ModelError: the stride leaves a remainder, or an even kernel pads one end more than the other.
+        ModelError: the stride leaves a remainder.
     """
     for side, kernel, stride, padding in _axes(layer, shape):
-        if padding % 2:
-            raise ModelError(f'padding "same" of an even kernel ({kernel}) shifts the grid; use an odd kernel')
         remainder = (side + padding - kernel) % stride
         if remainder:
             raise ModelError(

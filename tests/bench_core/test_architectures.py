@@ -142,6 +142,21 @@ def test_weights_of_a_pair(inputs, outputs, kernel, count):
     assert closed_forms.filter_parameters(inputs, outputs, kernel) == count
 
 
+@pytest.mark.parametrize(
+    ("kernel", "counts"),
+    [
+        (1, [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
+        (3, [[2, 1, 1, 0], [1, 4, 2, 1], [1, 2, 4, 2], [0, 1, 2, 4]]),
+        (5, [[3, 2, 2, 0], [2, 7, 4, 2], [2, 4, 7, 4], [0, 2, 4, 7]]),
+        (7, [[4, 3, 3, 1], [3, 10, 7, 4], [3, 7, 11, 7], [1, 4, 7, 11]]),
+    ],
+)
+def test_weights_between_irreps(kernel, counts):
+    """As many as the basis has that escnn 1.0.11 builds between two irreps of degree 0..3."""
+    ours = [[closed_forms.filter_parameters({a: 1}, {b: 1}, kernel) for b in range(4)] for a in range(4)]
+    assert ours == counts
+
+
 def test_counted_tables_are_of_regular_copies():
     pooled = Architecture("pooled", (SteerableConv(3, 3), Pool("avg", 3)), 4, 5)
     with pytest.raises(ModelError, match=r"pooled: layer 2, Pool\(avg, k3 s3 p0\): .* count the built module"):
@@ -155,6 +170,9 @@ def test_memory_of_a_batch():
     forward, peak = closed_forms.after_forward_bytes(table), closed_forms.peak_bytes(table)
     head = 4 * (2 * 50 * 35) ** 2
     assert peak - forward == closed_forms.largest_filter_bytes(table) - head
+    basis = 4 * 214 * 35 * 35 * 27  # one buffer, and a copy for each of 4 convolutions between fields and each view
+    kept = 2 * closed_forms.filters_bytes(table) + (1 + 4 * 2) * basis + (1 + 2) * 4 * 1_208_011
+    assert closed_forms.after_forward_bytes(table, batch=0) == kept + head
     grown = closed_forms.peak_bytes(table, 32) - peak
     assert grown == pytest.approx(closed_forms.forward_backward_bytes(table) / 4 * (2 + 96 / 35), rel=1e-6)
 

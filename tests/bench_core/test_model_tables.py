@@ -210,6 +210,7 @@ def test_kernel_override_keeps_padded_layers_padded():
     assert padded.with_(kernel=1, flatten=True).sides() == (3, 3)
     wide = padded.with_(kernel=5, input_side=5)
     assert [(layer.kernel, layer.padding) for layer in wide.layers] == [(5, 2), (5, 0)]
+    assert Architecture("point", (SteerableConv(2, 1),), 4, 3, flatten=True).with_(kernel=3).sides() == (1,)
     with pytest.raises(ModelError, match=r"shallow: layer 4, SteerableConv\(58 regular, k5 s2 p0\), gets 3x3x3 voxels"):
         SHALLOW.with_(kernel=5)
 
@@ -223,6 +224,7 @@ def test_hidden_override_keeps_the_channels_as_near_as_copies_allow():
     gated = SHALLOW.with_(hidden={0: 4, 1: 2})
     assert gated.channels() == (240, 490, 490, 2030, 2030)
     assert dict(gated.layers[0].fields) == {0: 96, 1: 48}
+    assert SHALLOW.with_(hidden={0: 1}, band_limit=3).channels() == SHALLOW.channels()
     assert SHALLOW.with_(hidden="regular") == SHALLOW
     assert gated.with_(hidden="regular") == SHALLOW
     block = Architecture("block", (ResidualBlock({0: 5}, 2), SteerableConv(1, 3)), 4, 3)

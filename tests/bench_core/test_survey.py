@@ -174,6 +174,11 @@ def test_a_real_forward_and_backward(name):
     assert all(parameter.grad is not None for parameter in module.parameters())
 
 
+def test_the_last_linear_has_no_relu():
+    rows = [[type(part).__name__ for part in row] for row in built(SURVEY["derevyanko_2018"])[-3:]]
+    assert rows == [["Flatten", "Linear", "ReLU"]] * 2 + [["Flatten", "Linear"]]
+
+
 def test_batch_norm_replaces_the_bias():
     module = build_plain(Architecture("normed", (Conv(8, 3), Linear(6)), 4, 5, batch_norm=True))
     kinds = [type(part).__name__ for part in module[0]]
