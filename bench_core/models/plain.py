@@ -12,11 +12,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench_core.errors import ModelError
-from bench_core.models.table_layers import per_axis
+from bench_core.models.table_layers import Shape, per_axis
 from bench_core.models.tables import Architecture, Conv, Layer, Linear, Pool
 
 _CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_PADS: dict[int, type[nn.Module]] = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
 _POOLS: dict[tuple[str, int], type[nn.Module]] = {
     ("max", 1): nn.MaxPool1d,
     ("max", 2): nn.MaxPool2d,
@@ -53,10 +54,19 @@ def build_plain(architecture: Architecture) -> nn.Sequential:
 
 
 def forward_flops(module: nn.Module, input_channels: int, input_shape: tuple[int, ...], batch: int = 1) -> int:
-    """Of one forward, counted without running it if the module is on the meta device; a multiply-add is two."""
+    """Of one forward, counted without running it if the module is on the meta device; a multiply-add is two.
+
+    Counted in eval mode, so that norms take a single image and keep their statistics; the modes are put back.
+    """
     device = next(module.parameters()).device
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(torch.empty((batch, input_channels, *input_shape), device=device))
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            module(torch.empty((batch, input_channels, *input_shape), device=device))
+    finally:
+        for part, training in modes:
+            part.training = training
     return int(counter.get_total_flops())
 
 
@@ -74,15 +84,27 @@ def _row(layer: Layer, channels: int, shape: tuple[int, ...], last: bool, batch_
 
 
 def _convolution(layer: Conv, channels: int, dimensions: int, batch_norm: bool) -> nn.Module:
-    padding = "same" if layer.padding == "same" else per_axis(layer.padding, dimensions)
+    kernel = per_axis(layer.kernel, dimensions)
+    pads: list[nn.Module] = []
+    if layer.padding == "same":
+        # PyTorch's own "same" copies the image too where a kernel is even, and warns of it.
+        pads = [_PADS[dimensions](_same_pads(kernel), 0.0)] if any(side % 2 == 0 for side in kernel) else []
+        padding = per_axis(0, dimensions) if pads else tuple(side // 2 for side in kernel)
+    else:
+        padding = per_axis(layer.padding, dimensions)
     convolution = _CONVOLUTIONS[dimensions](
         channels,
         layer.channels,
-        per_axis(layer.kernel, dimensions),
+        kernel,
         per_axis(layer.stride, dimensions),
         padding,
         groups=channels if layer.depthwise else 1,
         bias=not batch_norm,
     )
-    norm = [_NORMS[dimensions](layer.channels)] if batch_norm else []
-    return nn.Sequential(convolution, *norm, nn.ReLU())
+    norms = [_NORMS[dimensions](layer.channels)] if batch_norm else []
+    return nn.Sequential(*pads, convolution, *norms, nn.ReLU())
+
+
+def _same_pads(kernel: Shape) -> Shape:
+    """Zeros at the near and the far end of each axis, the last axis first."""
+    return tuple(pad for side in reversed(kernel) for pad in ((side - 1) // 2, side // 2))

@@ -73,7 +73,6 @@ def test_a_layer_fits_where_torch_takes_it(kind_and_arguments, shape):
         assert table.shapes() == (expected,)
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @settings(deadline=None, max_examples=100)
 @given(numbers, shapes)
 def test_same_padding_keeps_the_shape(kernel, shape):

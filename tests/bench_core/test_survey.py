@@ -179,6 +179,16 @@ def test_the_last_linear_has_no_relu():
     assert rows == [["Flatten", "Linear", "ReLU"]] * 2 + [["Flatten", "Linear"]]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize("kernel", [3, 8, (2, 3, 4)])
+def test_same_padding_is_that_of_torch(kernel):
+    torch.manual_seed(0)
+    module = build_plain(Architecture("same", (Conv(3, kernel, padding="same"),), 2, (5, 6, 7)))
+    convolution, image = module[0][-2], torch.rand(1, 2, 5, 6, 7)
+    expected = torch.nn.functional.conv3d(image, convolution.weight, convolution.bias, padding="same").relu()
+    torch.testing.assert_close(module(image), expected)
+
+
 def test_batch_norm_replaces_the_bias():
     module = build_plain(Architecture("normed", (Conv(8, 3), Linear(6)), 4, 5, batch_norm=True))
     kinds = [type(part).__name__ for part in module[0]]
@@ -191,6 +201,15 @@ def test_images_of_other_dimensions(dimensions):
     layers = (Conv(8, 3, padding="same"), Pool("avg", 2), Pool("max", 2), Linear(6))
     table = Architecture("image", layers, 4, 8, dimensions=dimensions)
     assert shapes_of_rows(built(table), table) == [(8, *shape) for shape in table.shapes()[:-1]] + [(6,)]
+
+
+def test_counting_leaves_a_module_as_it_was():
+    """A single voxel of a single image has no variance: a batch norm in training would refuse it."""
+    module = build_plain(Architecture("normed", (Conv(8, 3), Linear(6)), 4, 3, batch_norm=True))
+    module[0][1].eval()
+    assert forward_flops(module, 4, (3, 3, 3)) == 2 * (4 * 8 * 27 + 8 * 6)
+    assert (module.training, module[0][0].training, module[0][1].training) == (True, True, False)
+    assert module[0][1].num_batches_tracked == 0
 
 
 def test_what_build_plain_refuses():
