@@ -70,7 +70,8 @@ def rotation_grid(band_limit: int) -> Array:
         raise ModelError(f"rotations are shipped for band limits up to {max(GRID_BLOCKS)}, not {band_limit}")
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_quat(thomson_cube_grid(GRID_BLOCKS[band_limit])).as_matrix()
+    matrices: Array = Rotation.from_quat(thomson_cube_grid(GRID_BLOCKS[band_limit])).as_matrix()
+    return matrices
 
 
 GRID_BLOCKS = {0: 4, 1: 4, 2: 4, 3: 8}

@@ -27,7 +27,9 @@ class FieldStatistics(nn.Module):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, fields: int, field_size: int, trivials: int = 1, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self, fields: int, field_size: int, trivials: int = 1, eps: float = 1e-5, momentum: float = 0.1
+    ) -> None:
         super().__init__()
         self.fields = fields
         self.field_size = field_size
@@ -93,7 +95,7 @@ class FourierActivation(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, sampling, analysis = ctx.saved_tensors
         sampling, analysis = sampling.to(x.dtype), analysis.to(x.dtype)
         sampling_t, analysis_t = sampling.t().contiguous(), analysis.t().contiguous()
@@ -127,9 +129,7 @@ def _pieces(
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield (rows, their scale (r, 1, 1), their shift (r, 1)) in pieces whose sampled values fit the cache."""
     per_view = samples // scale.shape[0]
-    scales, shifts = (
-        part.to(rows.dtype).unsqueeze(1).expand(-1, per_view, -1).reshape(-1) for part in (scale, shift)
-    )
+    scales, shifts = (part.to(rows.dtype).unsqueeze(1).expand(-1, per_view, -1).reshape(-1) for part in (scale, shift))
     step = max(1, _PIECE_BYTES // (len(sampling) * rows.shape[2] * rows.element_size()))
     if torch.compiler.is_compiling():
         step = len(rows)

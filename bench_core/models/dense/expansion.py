@@ -79,7 +79,8 @@ def plan_of(basis: KernelBasis, n_in: int, n_out: int) -> tuple[Plan, Tensor, li
             BlockPlan(
                 first,
                 block.weights.size,
-                *block.weights.shape[:2],
+                block.weights.shape[0],
+                block.weights.shape[1],
                 int(block.out_channels[0, 0]),
                 2 * block.out_degree + 1,
                 int(block.in_channels[0, 0]),
@@ -162,10 +163,8 @@ def _coefficients(pairs: Tensor, block: BlockPlan) -> Tensor:
 
 def _piece(whole: Tensor, block: BlockPlan, plan: Plan) -> Tensor:
     """View a block's part of a filter as (n_out, copies_out, out dimension, n_in, copies_in * in dimension * S)."""
-    piece = whole[
-        :, block.out_start : block.out_stop, :, block.in_start * plan.points : block.in_stop * plan.points
-    ]
-    return piece.unflatten(1, (block.copies_out, block.out_dimension))
+    piece = whole[:, block.out_start : block.out_stop, :, block.in_start * plan.points : block.in_stop * plan.points]
+    return piece.view(len(piece), block.copies_out, block.out_dimension, plan.n_in, -1)
 
 
 class Expand(torch.autograd.Function):
@@ -182,6 +181,6 @@ class Expand(torch.autograd.Function):
         ctx.plan = plan
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         order, *bases = ctx.saved_tensors
         return (contract_gradient(grad, order, bases, ctx.plan), None, None, None, *(None for _ in bases))

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from bench_core.models.constants import rotation_grid
 from bench_core.models.dense.activation import FieldStatistics, FourierActivation
-from bench_core.models.dense.convolution import FieldType, Scratch, SteerableConv3d
+from bench_core.models.dense.maps import FieldType, SteerableConv3d
+from bench_core.models.dense.scratch import Scratch
 from bench_core.models.so3.fourier import analysis_matrix, sampling_matrix
 from bench_core.models.so3.kernels import regular_degrees
 
@@ -37,15 +38,17 @@ class FourierNonlinearity(nn.Module):
         self.register_buffer("analysis", analysis, persistent=False)
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Return x's shape for x (views * B, fields * channels, ...), scale (views, fields), shift (views, fields, 1)."""
+        """Rectify x (views * B, fields * channels, ...) with scale (views, fields) and shift (views, fields, 1)."""
         flat = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)
-        out: Tensor = FourierActivation.apply(flat, scale, shift[..., 0], self.sampling, self.analysis)
+        out: Tensor = FourierActivation.apply(  # type: ignore[no-untyped-call]
+            flat, scale, shift[..., 0], self.sampling, self.analysis
+        )
         return out.view(x.shape)
 
     def alone(self, x: Tensor) -> Tensor:
         """Return the nonlinearity of fields that are not to be normalised."""
         ones = torch.ones(1, x.shape[1] // self.sampling.shape[1], device=x.device)
-        return self(x, ones, torch.zeros_like(ones).unsqueeze(-1))
+        return self.forward(x, ones, torch.zeros_like(ones).unsqueeze(-1))
 
 
 @functools.cache

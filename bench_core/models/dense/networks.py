@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
-from bench_core.models.dense.convolution import FieldType, Scratch, SteerableLinear
 from bench_core.models.dense.layers import AveragePool, FourierNonlinearity, RegularLayer, regular_type, scalar_type
+from bench_core.models.dense.maps import FieldType, SteerableLinear
+from bench_core.models.dense.scratch import Scratch
 from bench_core.models.so3.fourier import view_matrix
 from bench_core.models.so3.kernels import quotient_degrees
 from bench_core.models.tables import Architecture, Pool, SteerableConv
@@ -48,7 +49,8 @@ class DirectionHead(nn.Module):
     def forward(self, pair: Tensor) -> Tensor:
         """Return logits (B, 6), float32, in the order of `frames.CUBE_FACES`, of encoded pairs (B, channels)."""
         hidden = self.nonlinearity.alone(self.hidden(pair))
-        return self.output(hidden).float() @ self.faces.t()
+        logits: Tensor = self.output(hidden).float() @ self.faces.t()
+        return logits
 
 
 class FrameHead(nn.Module):
@@ -64,11 +66,11 @@ class FrameHead(nn.Module):
         self.scale_A = scale_A
         self.hidden = SteerableLinear(hidden, hidden)
         self.nonlinearity = FourierNonlinearity(band_limit)
-        self.output = nn.Linear(hidden.channels, 9)
+        self.frame = nn.Linear(hidden.channels, 9)
 
     def forward(self, pair: Tensor) -> Tensor:
         """Return frames (B, 4, 4), float32, of encoded pairs (B, channels)."""
-        numbers = self.output(self.nonlinearity.alone(self.hidden(pair)).float())
+        numbers = self.frame(self.nonlinearity.alone(self.hidden(pair)).float())
         return rigid_frame(numbers[:, :3], numbers[:, 3:6], numbers[:, 6:] * self.scale_A)
 
 
@@ -108,7 +110,7 @@ class DenseClassifier(nn.Module):
 
 def make_head(mode: str, fields: int, band_limit: int) -> nn.Module:
     """Return the head of a mode for pairs of `fields` regular fields in all."""
-    heads = {"direction": DirectionHead, "frame": FrameHead}
+    heads: dict[str, type[DirectionHead] | type[FrameHead]] = {"direction": DirectionHead, "frame": FrameHead}
     if mode not in heads:
         raise ModelError(f"mode {mode!r} is unknown: choose one of {', '.join(heads)}")
     return heads[mode](fields, band_limit)
@@ -136,5 +138,7 @@ def _layers(architecture: Architecture, recompute: bool) -> list[nn.Module]:
         elif isinstance(row, Pool):
             layers.append(AveragePool(row.kernel, row.stride, row.padding))  # type: ignore[arg-type]
         else:
-            raise ModelError(f"{architecture.name}: layer {number + 1}, {row}, is not among those of view-pair networks")
+            raise ModelError(
+                f"{architecture.name}: layer {number + 1}, {row}, is not among those of view-pair networks"
+            )
     return layers

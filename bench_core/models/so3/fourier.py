@@ -35,7 +35,8 @@ def sphere_matrix(band_limit: int, directions: npt.ArrayLike) -> Array:
     Row p, (l, m): Y_l(p)[m] / sqrt(band limit + 1), as escnn's QuotientFourierPointwise has it.
     """
     columns = [spherical_harmonics(degree, directions) for degree in range(band_limit + 1)]
-    return np.concatenate(columns, axis=1) / np.sqrt(band_limit + 1)
+    values: Array = np.concatenate(columns, axis=1) / np.sqrt(band_limit + 1)
+    return values
 
 
 def view_matrix(band_limit: int, directions: npt.ArrayLike) -> Array:

@@ -45,7 +45,8 @@ def wigner_d(degree: int, rotations: npt.ArrayLike) -> Array:
     """
     points, solver = _sample_points(degree)
     turned = np.einsum("...ij,nj->...ni", np.asarray(rotations, dtype=np.float64), points)
-    return np.einsum("...nm,nk->...mk", spherical_harmonics(degree, turned), solver)
+    matrices: Array = np.einsum("...nm,nk->...mk", spherical_harmonics(degree, turned), solver)
+    return matrices
 
 
 @functools.lru_cache

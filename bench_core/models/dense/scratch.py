@@ -1,0 +1,34 @@
+"""Memory that is used again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Scratch:
+    """Memory that layers take turns in, on the CPU: new memory costs a page fault per 4 kB, 0.1 s for 265 MB.
+
+    What is taken is valid until the same name is taken again. Copies and pickles of it are empty.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def take(self, name: str, elements: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return a flat, uninitialised tensor of `elements` on the device of `like`."""
+        if like.device.type != "cpu" or torch.compiler.is_compiling() or type(like) not in (Tensor, nn.Parameter):
+            return torch.empty(elements, dtype=dtype, device=like.device)
+        buffer = self._buffers.get((name, dtype))
+        if buffer is None or buffer.numel() < elements:
+            self._buffers.pop((name, dtype), None)
+            buffer = self._buffers[name, dtype] = torch.empty(elements, dtype=dtype)
+        return buffer[:elements]
+
+    def __deepcopy__(self, memo: Any) -> Scratch:
+        return Scratch()
+
+    def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
+        return Scratch, ()
