@@ -80,7 +80,8 @@ GRID_BLOCKS = {0: 4, 1: 4, 2: 4, 3: 8}
 
 @cache
 def _read(file: str) -> dict[str, Array]:
-    with resources.files("bench_core").joinpath("data", "so3", file).open("rb") as stream, np.load(stream) as arrays:
+    path = resources.files("bench_core") / "data" / "so3" / file
+    with path.open("rb") as stream, np.load(stream) as arrays:
         return {name: _frozen(arrays[name]) for name in arrays.files}
 
 

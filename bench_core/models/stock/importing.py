@@ -9,7 +9,6 @@ What escnn computes at first use and keeps in its own folder, which may be read-
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from bench_core.models import constants
 from bench_core.models.stock.wigner import wigner_D_matrix
 
 INSTALL = "pip install --no-deps escnn==1.0.11"
+REMEDY = "pip install joblib scipy"
 
 Array = npt.NDArray[Any]
 
@@ -35,17 +35,23 @@ def import_escnn() -> Any:
 
     Raises ModelError where escnn, or something that it needs, is not installed.
     """
-    if importlib.util.find_spec("escnn") is None:
-        raise ModelError(f"the escnn backend needs escnn, which is not installed: {INSTALL}")
-    _stand_in_for_lie_learn()
+    try:
+        importlib.import_module("joblib")
+        _stand_in_for_lie_learn()
+        escnn = _import_quietly()
+    except ImportError as error:
+        if error.name == "escnn":
+            raise ModelError(f"the escnn backend needs escnn, which is not installed: {INSTALL}") from None
+        raise ModelError(f"the escnn backend cannot import what escnn needs: {error}; {REMEDY}") from error
+    _give_shipped_constants(escnn)
+    return escnn
+
+
+def _import_quietly() -> Any:
     with _nothing_kept_on_disk(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`py3nj` package not found")
-        try:
-            for name in ("escnn.group", "escnn.gspaces", "escnn.nn"):
-                importlib.import_module(name)
-        except ImportError as error:
-            raise ModelError(f"escnn is installed, but something that it needs is not: {error}") from error
-    _give_shipped_constants(sys.modules["escnn"])
+        for name in ("escnn.group", "escnn.gspaces", "escnn.nn"):
+            importlib.import_module(name)
     return sys.modules["escnn"]
 
 
@@ -80,7 +86,7 @@ def _nothing_kept_on_disk() -> Iterator[None]:
 def _give_shipped_constants(escnn: Any) -> None:
     tensors = escnn.group._clebsh_gordan
     tensors._clebsh_gordan_tensor = _shipped_first(tensors._clebsh_gordan_tensor, _shipped_clebsch_gordan)
-    grids = importlib.import_module("escnn.group.groups.so3_utils")
+    grids: Any = importlib.import_module("escnn.group.groups.so3_utils")
     grids.thomson_cube_so3 = _shipped_first(grids.thomson_cube_so3, _shipped_thomson_cube)
 
 

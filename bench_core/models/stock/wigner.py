@@ -33,7 +33,7 @@ def wigner_D_matrix(degree: int, alpha: float, beta: float, gamma: float, field:
 
 def _about_z(degree: int, angle: float) -> Matrix:
     orders = np.arange(-degree, degree + 1)
-    matrix = np.diag(np.cos(orders * angle))
+    matrix: Matrix = np.diag(np.cos(orders * angle))
     # At m = 0 both diagonals meet, and cos is the one to keep.
     matrix[orders != 0, ::-1] += np.diag(np.sin(-orders * angle))[orders != 0]
     return matrix
@@ -46,7 +46,7 @@ def _exchange_of_y_and_z(degree: int) -> Matrix:
     # Functions of a turned point mix by the conjugate of what turns the states |l, m>.
     half_turn = ((eigenvectors * (-1.0) ** orders) @ eigenvectors.conj().T).conj()
     to_real = complex_to_real(degree)
-    exchange = (to_real @ half_turn @ to_real.conj().T).real
+    exchange: Matrix = (to_real @ half_turn @ to_real.conj().T).real
     exchange.flags.writeable = False  # shared by all callers
     return exchange
 
