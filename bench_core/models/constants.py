@@ -1,4 +1,4 @@
-"""Constants of SO(3) that take minutes to compute, read from bench_core/data/so3. NumPy only.
+"""Constants of SO(3) that are slow to compute, read from bench_core/data/so3. NumPy only.
 
 Conventions, which are those of escnn 1.0.11:
 
@@ -12,6 +12,7 @@ Conventions, which are those of escnn 1.0.11:
   escnn has them with py3nj; its numerical fallback leaves the sign to chance.
 - `thomson_cube_grid(blocks)` holds 24 * blocks unit quaternions (x, y, z, w), closed under multiplication from the left
   by the 24 rotations of the cube: rows blocks*g .. blocks*g + blocks - 1 are cube rotation g times the generators.
+  escnn computes another one, as good, on every kind of processor; weights belong to the grid they were trained with.
 
 Written by docs/make/so3_constants.py: `clebsch_gordan.npz` has one float64 array "m_n_j" for each allowed triple of
 degrees up to 6, `thomson_cube.npz` one float32 array "quaternions_4" (96, 4) and "quaternions_8" (192, 4).

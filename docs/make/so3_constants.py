@@ -1,19 +1,25 @@
-"""Write bench_core/data/so3: the constants of SO(3) that are slow to compute (minutes on a busy machine).
+"""Write bench_core/data/so3: the constants of SO(3) that are slow to compute.
 
-    python docs/make/so3_constants.py
+    OMP_NUM_THREADS=1 python docs/make/so3_constants.py
 
-needs escnn (`pip install --no-deps escnn==1.0.11 joblib`). Conventions stand in bench_core/models/constants.py;
+takes 35 s (minutes with more threads, which get into each other's way) and needs escnn
+(`pip install --no-deps escnn==1.0.11`, `pip install joblib`). Conventions stand in bench_core/models/constants.py;
 tests/bench_core/test_so3_constants.py holds the files against escnn.
 
-The tensors are Racah's sum in exact fractions, so nothing but the last rounding is inexact. The grids are what escnn's
-own optimiser finds: ten descents of a repulsive potential, from points of numpy.random.RandomState(42), in float32.
+The tensors are Racah's sum in exact fractions, so nothing but the last rounding is inexact: a new run writes the same
+bytes. The grids are what escnn's own optimiser finds: ten descents of a repulsive potential in float32, from points of
+numpy.random.RandomState(42). Rounding decides where they end, so that each instruction set of a processor has a grid
+of its own, as good as the others. A model is bound to the grid that it was trained with, hence a new run of this part
+makes old checkpoints worthless: `main` keeps a grid file that exists.
 """
 
 from __future__ import annotations
 
+import importlib
 from fractions import Fraction
 from math import factorial, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,15 +67,20 @@ def real_tensor(m: int, n: int, j: int) -> np.ndarray:
 
 
 def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
     degrees = range(MAX_DEGREE + 1)
     triples = [(m, n, j) for m in degrees for n in degrees for j in degrees if abs(m - n) <= j <= m + n]
-    tensors = {f"{m}_{n}_{j}": real_tensor(m, n, j) for m, n, j in triples}
+    tensors: dict[str, Any] = {f"{m}_{n}_{j}": real_tensor(m, n, j) for m, n, j in triples}
     np.savez_compressed(FOLDER / "clebsch_gordan.npz", **tensors)
-    import_escnn()
-    from escnn.group.groups import so3_utils
+    if not (FOLDER / "thomson_cube.npz").exists():
+        np.savez_compressed(FOLDER / "thomson_cube.npz", **thomson_cube_grids())
 
-    grids = {f"quaternions_{blocks}": so3_utils.thomson_cube_so3.__wrapped__(blocks) for blocks in BLOCKS}
-    np.savez_compressed(FOLDER / "thomson_cube.npz", **grids)
+
+def thomson_cube_grids() -> dict[str, Any]:
+    """Return the grids as escnn computes them here, by the names that they have in the file."""
+    import_escnn()
+    grids = importlib.import_module("escnn.group.groups.so3_utils")
+    return {f"quaternions_{blocks}": grids.thomson_cube_so3.__wrapped__(blocks) for blocks in BLOCKS}
 
 
 if __name__ == "__main__":

@@ -109,23 +109,35 @@ def potential(quaternions: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("blocks", BLOCKS)
-def test_grid_is_a_minimum_of_the_repulsion(blocks: int) -> None:
-    grid = torch.tensor(thomson_cube_grid(blocks), requires_grad=True)
-    energy = potential(grid)
-    (gradient,) = torch.autograd.grad(energy, grid)
-    along = gradient - (gradient * grid).sum(dim=1, keepdim=True) * grid
-    assert along.norm(dim=1).max() < 2e-3 * gradient.norm(dim=1).mean()
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        generators = thomson_cube_grid(blocks)[:blocks] + 0.02 * rng.normal(size=(blocks, 4))
-        assert potential(octahedral(generators)) > energy
+def test_grid_is_near_a_minimum_of_the_repulsion(blocks: int) -> None:
+    """Near it: escnn's descent ends while it still takes steps of Adam, up to a few degrees long."""
+    grid = torch.tensor(thomson_cube_grid(blocks))
+    start = grid[:blocks]
+    generators = start.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([generators], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        energy = potential(octahedral(generators))
+        energy.backward()
+        return energy
+
+    optimizer.step(loss)
+    final = generators.detach() / generators.detach().norm(dim=1, keepdim=True)
+    assert 1 < potential(grid) / potential(octahedral(final)) < 1.01
+    assert (final - start).norm(dim=1).max() < 0.15
 
 
-def octahedral(generators: np.ndarray) -> torch.Tensor:
+def octahedral(generators: torch.Tensor) -> torch.Tensor:
     """The 24 rotations of the cube times each generator, as quaternions."""
-    cube = Rotation.create_group("O")
-    moved = [(rotation * Rotation.from_quat(generators)).as_quat() for rotation in cube]
-    return torch.tensor(np.concatenate(moved))
+    unit = generators / generators.norm(dim=1, keepdim=True)
+    products = [left_multiplication(cube) @ unit.T for cube in Rotation.create_group("O").as_quat()]
+    return torch.cat([product.T for product in products])
+
+
+def left_multiplication(quaternion: np.ndarray) -> torch.Tensor:
+    x, y, z, w = quaternion
+    return torch.tensor([[w, -z, y, x], [z, w, -x, y], [-y, x, w, z], [-x, -y, -z, w]])
 
 
 def test_a_grid_that_is_not_shipped() -> None:
@@ -173,18 +185,15 @@ def test_tensors_are_those_that_escnn_computes_up_to_sign() -> None:
 
 
 @pytest.mark.slow
-def test_grid_is_what_escnn_computes() -> None:
-    """Ten descents, a few thousand steps each; in float32, which other processors round differently."""
+def test_escnn_computes_a_grid_as_good() -> None:
+    """Not the same one: in float32, its descent ends elsewhere with every instruction set."""
     import_escnn()
     from escnn.group.groups import so3_utils
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # with more, these small operations take many times as long
     try:
-        computed = so3_utils.thomson_cube_so3.__wrapped__(4)
+        computed = torch.tensor(so3_utils.thomson_cube_so3.__wrapped__(4)).double()
     finally:
         torch.set_num_threads(threads)
-    shipped = torch.tensor(thomson_cube_grid(4))
-    computed_energy, energy = float(potential(torch.tensor(computed).double())), float(potential(shipped))
-    assert computed_energy == pytest.approx(energy, rel=1e-5)
-    np.testing.assert_allclose(computed, shipped, atol=1e-3)
+    assert potential(computed) == pytest.approx(float(potential(torch.tensor(thomson_cube_grid(4)))), rel=0.01)
