@@ -53,18 +53,18 @@ class FieldStatistics(nn.Module):
         return scale, self.bias - mean * scale.unsqueeze(-1)
 
     def _measure(self, x: Tensor, views: int) -> tuple[Tensor, Tensor]:
-        """Return means (views, fields, trivials) and variances (views, fields) in float32.
+        """Return means (views, fields, trivials) and variances (views, fields) in float32 or better.
 
         From sums and norms per sample and channel, joined in float64: torch.var over these axes takes fifteen times
         as long on a CPU, and is no more exact where a mean is not thousands of standard deviations.
         """
-        x = x.flatten(2)
+        x, dtype = x.flatten(2), torch.promote_types(x.dtype, torch.float32)
         count = x.shape[0] // views * x.shape[2]
-        sums = x.sum(2, dtype=torch.float32).double()
-        squares = torch.linalg.vector_norm(x, dim=2, dtype=torch.float32).double().square()
+        sums = x.sum(2, dtype=dtype).double()
+        squares = torch.linalg.vector_norm(x, dim=2, dtype=dtype).double().square()
         sums, squares = (part.view(views, -1, self.fields, self.field_size).sum(1) for part in (sums, squares))
         channel_var = (squares - sums.square() / count).clamp_min(0) / (count - 1)
-        return (sums[..., : self.trivials] / count).float(), channel_var.mean(-1).float()
+        return (sums[..., : self.trivials] / count).to(dtype), channel_var.mean(-1).to(dtype)
 
     def _track(self, mean: Tensor, var: Tensor) -> None:
         self.num_batches_tracked += len(mean)
@@ -102,14 +102,14 @@ class FourierActivation(torch.autograd.Function):
         grad = grad.contiguous()
         grad_x = torch.empty_like(x)
         rows, grad_rows, out_rows = (_rows(tensor, sampling) for tensor in (x, grad, grad_x))
-        grad_scale = torch.empty(len(rows), dtype=torch.float32, device=x.device)
+        grad_scale = torch.empty(len(rows), dtype=scale.dtype, device=x.device)
         grad_shift = torch.empty_like(grad_scale)
         for part, part_scale, part_shift in _pieces(rows, scale, shift, x.shape[0], sampling):
             values = _sampled(rows[part], part_scale, part_shift, sampling)
             grad_values = torch.matmul(analysis_t, grad_rows[part])
             grad_field = torch.matmul(sampling_t, torch.ops.aten.threshold_backward(grad_values, values, 0))
-            grad_scale[part] = torch.linalg.vecdot(grad_field.flatten(1), rows[part].flatten(1)).float()
-            grad_shift[part] = grad_field[:, 0].sum(1, dtype=torch.float32)
+            grad_scale[part] = torch.linalg.vecdot(grad_field.flatten(1), rows[part].flatten(1)).to(scale.dtype)
+            grad_shift[part] = grad_field[:, 0].sum(1, dtype=scale.dtype)
             torch.mul(grad_field, part_scale, out=out_rows[part])
         views, fields = scale.shape
         grad_scale, grad_shift = (part.view(views, -1, fields).sum(1) for part in (grad_scale, grad_shift))

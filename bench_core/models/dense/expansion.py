@@ -128,15 +128,16 @@ def expand_filter(
 
 
 def contract_gradient(grad: Tensor, order: Tensor, bases: list[Tensor], plan: Plan) -> Tensor:
-    """Return the gradient of the flat weights, float32, from that of the filter (its shape)."""
+    """Return the gradient of the flat weights from that of the filter (its shape), in float32 or better."""
+    dtype = torch.promote_types(grad.dtype, torch.float32)
     grad = grad.reshape(plan.n_out, plan.out_size, plan.n_in, plan.in_size * plan.points)
-    out = torch.empty(plan.n_out, plan.n_in, plan.dimension, dtype=torch.float32, device=grad.device)
+    out = torch.empty(plan.n_out, plan.n_in, plan.dimension, dtype=dtype, device=grad.device)
     bases = [basis.to(grad.dtype).transpose(1, 2) for basis in bases]
     for start, stop in _chunks(plan, grad.element_size()):
         for block, basis in zip(plan.blocks, bases, strict=True):
             piece = _piece(grad[start:stop], block, plan).permute(2, 0, 1, 3, 4)
             rows = piece.reshape(block.out_dimension, -1, block.in_dimension * plan.points)
-            by_row = torch.matmul(rows, basis).sum(0, dtype=torch.float32)
+            by_row = torch.matmul(rows, basis).sum(0, dtype=dtype)
             coefficients = by_row.view(stop - start, block.copies_out, plan.n_in, block.copies_in, -1).transpose(1, 2)
             chosen = order[block.first_weight : block.first_weight + block.n_weights]
             out[start:stop, :, chosen] = coefficients.reshape(stop - start, plan.n_in, block.n_weights)

@@ -49,7 +49,8 @@ class DirectionHead(nn.Module):
     def forward(self, pair: Tensor) -> Tensor:
         """Return logits (B, 6), float32, in the order of `frames.CUBE_FACES`, of encoded pairs (B, channels)."""
         hidden = self.nonlinearity.alone(self.hidden(pair))
-        logits: Tensor = self.output(hidden).float() @ self.faces.t()
+        # No matrix product: autocast would give the logits fewer digits.
+        logits: Tensor = (self.output(hidden).float().unsqueeze(1) * self.faces).sum(2)
         return logits
 
 

@@ -1,0 +1,205 @@
+"""View-pair networks of the dense backend: counts, equivariance with its convention, modes, states, compilation."""
+
+import copy
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bench_core.errors import ModelError
+from bench_core.frames import CUBE_FACES
+from bench_core.models import ARCHITECTURES, Architecture, Pool, SteerableConv, build
+from bench_core.models.dense.networks import DenseClassifier, rigid_frame
+
+PARAMETERS = {
+    "arch_0": 1_208_011,
+    "arch_1_width_14_kernel_3": 7_234_376,
+    "arch_1_width_7_kernel_3": 3_954_866,
+    "arch_1_width_14_kernel_5": 5_484_722,
+    "arch_1_width_7_kernel_5": 3_470_342,
+    "arch_2_width_14_repeats_4": 3_205_725,
+    "arch_2_width_7_repeats_1": 1_670_875,
+    "arch_3_width_14_repeats_4": 2_707_717,
+    "arch_3_width_7_repeats_1": 1_429_225,
+}
+TINY = Architecture(
+    "tiny",
+    (SteerableConv(2, 3, padding=1), SteerableConv(3, 3, stride=2), SteerableConv(2, 3), SteerableConv(2, 2 + 1)),
+    2,
+    11,
+)
+Rotation = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def cube_rotations() -> list[np.ndarray]:
+    found = []
+    for axes in itertools.permutations(range(3)):
+        for signs in itertools.product((1, -1), repeat=3):
+            matrix = np.zeros((3, 3), dtype=int)
+            matrix[range(3), axes] = signs
+            if round(np.linalg.det(matrix)) == 1:
+                found.append(matrix)
+    return found
+
+
+def rotated(x: torch.Tensor, rotation: np.ndarray) -> torch.Tensor:
+    """Return images (..., L, L, L), axes x, y, z, turned by a rotation: what was at p is at R p."""
+    source, sign = np.abs(rotation).argmax(axis=1), rotation.sum(axis=1)
+    first = x.dim() - 3
+    turned = x.permute(*range(first), *(first + int(axis) for axis in source))
+    return turned.flip([first + axis for axis in range(3) if sign[axis] < 0])
+
+
+def settled(model: nn.Module, x: torch.Tensor) -> nn.Module:
+    """Return the model in eval mode with the batch-norm statistics of x."""
+    with torch.no_grad():
+        model.train()(x), model(x)
+    return model.eval()
+
+
+def equivariance_error(model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> float:
+    """Return max |logits(R d, R x) - logits(d, x)| over the rotations of the cube, over the largest logit."""
+    rotations = cube_rotations()
+    with torch.no_grad():
+        logits = model(x)
+        turned = model(torch.cat([rotated(x, rotation) for rotation in rotations])).unflatten(0, (len(rotations), -1))
+    worst = 0.0
+    for rotation, after in zip(rotations, turned, strict=True):
+        faces = [int(np.flatnonzero((rotation @ face == CUBE_FACES).all(axis=1))[0]) for face in CUBE_FACES]
+        worst = max(worst, float((after[:, faces] - logits).abs().max()))
+    return worst / float(logits.abs().max())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_parameters_are_the_published_ones(name: str) -> None:
+    assert set(PARAMETERS) == set(ARCHITECTURES)
+    model = build(name)
+    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
+    state = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    assert state < 4.1 * PARAMETERS[name]
+
+
+@pytest.mark.parametrize("overrides", [{}, {"band_limit": 1}, {"band_limit": 3}])
+def test_logits_turn_with_the_views(overrides: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(3, 2, 2, 11, 11, 11)
+    assert equivariance_error(settled(build(TINY, **overrides), x), x) < 5e-5
+
+
+def test_flattening_is_not_equivariant() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(3, 2, 2, 11, 11, 11)
+    flattened = Architecture("flattened", TINY.layers[:3], 2, 11, flatten=True)
+    assert flattened.sides()[-1] == 3
+    assert equivariance_error(settled(build(flattened), x), x) > 0.05
+    pooled = Architecture("pooled", (*TINY.layers[:3], Pool("avg", 3)), 2, 11)
+    assert equivariance_error(settled(build(pooled), x), x) < 5e-5
+
+
+def test_an_ordinary_convolution_is_not_equivariant() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(3, 2, 2, 7, 7, 7)
+    plain = nn.Sequential(nn.Flatten(1, 2), nn.Conv3d(4, 8, 7), nn.ReLU(), nn.Flatten(), nn.Linear(8, 6))
+    assert equivariance_error(plain, x) > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["arch_0", "arch_3_width_7_repeats_1"])
+def test_real_architectures_are_equivariant(name: str) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(1, 2, 4, 21, 21, 21)
+    assert equivariance_error(settled(build(name), torch.cat([x, x.flip(2)])), x) < 5e-5
+
+
+def test_frames_are_rigid_and_mode_is_checked() -> None:
+    torch.manual_seed(0)
+    frames = build(TINY, mode="frame")(torch.rand(3, 2, 2, 11, 11, 11))
+    assert frames.shape == (3, 4, 4)
+    rotations = frames[:, :3, :3]
+    torch.testing.assert_close(rotations @ rotations.transpose(1, 2), torch.eye(3).expand(3, 3, 3))
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(3))
+    assert frames[:, 3].tolist() == [[0.0, 0.0, 0.0, 1.0]] * 3
+    identity = rigid_frame(torch.tensor([[2.0, 0, 0]]), torch.tensor([[1.0, 1, 0]]), torch.tensor([[1.0, 2, 3]]))[0]
+    assert identity[:3, :3].tolist() == torch.eye(3).tolist()
+    assert identity[:3, 3].tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: build("arch_9"), "no architecture 'arch_9': choose one of arch_0, arch_1_width_14_kernel_3, "),
+        (lambda: build(TINY, backend="jax"), "backend 'jax' is unknown: choose one of dense, escnn"),
+        (lambda: build(TINY, mode="angle"), "mode 'angle' is unknown: choose one of direction, frame"),
+        (lambda: build(TINY, backend="escnn", recompute=True), "the escnn backend always keeps its filters"),
+        (lambda: build(TINY, band_limit=7), "rotations are shipped for band limits up to 3, not 7"),
+        (lambda: build(TINY, colour=1), "tiny: no override colour"),
+        (lambda: build("arch_0", kernel=9), "arch_0: layer 2, .* gets 7x7x7 voxels"),
+    ],
+)
+def test_bad_requests_get_one_line(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ModelError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_kept_and_recomputed_filters_give_the_same_step() -> None:
+    torch.manual_seed(0)
+    recomputing = build(TINY)
+    keeping = DenseClassifier(TINY, recompute=False)
+    keeping.load_state_dict(recomputing.state_dict())
+    x = torch.rand(2, 2, 2, 11, 11, 11)
+    for model in (recomputing, keeping):
+        nn.functional.cross_entropy(model(x), torch.tensor([1, 4])).backward()
+    for one, other in zip(recomputing.parameters(), keeping.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_a_seed_decides_the_weights_and_a_copy_is_equal() -> None:
+    models = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        models.append(build(TINY))
+    models.append(copy.deepcopy(models[0]))
+    x = torch.rand(2, 2, 2, 11, 11, 11)
+    first, second, third = (model.eval()(x) for model in models)
+    assert torch.equal(first, second)
+    assert torch.equal(first, third)
+    assert len({id(module) for model in models for module in model.modules()}) == 3 * len(list(models[0].modules()))
+
+
+@pytest.mark.parametrize("recompute", [True, False])
+def test_one_graph_without_breaks(recompute: bool) -> None:
+    torch.manual_seed(0)
+    model = DenseClassifier(TINY, recompute=recompute)
+    x = torch.rand(2, 2, 2, 11, 11, 11)
+    state = copy.deepcopy(model.state_dict())
+    nn.functional.cross_entropy(model(x), torch.tensor([1, 4])).backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]  # type: ignore[union-attr]
+    model.load_state_dict(state)
+    model.zero_grad()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    nn.functional.cross_entropy(compiled(x), torch.tensor([1, 4])).backward()
+    for parameter, grad in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, grad, rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16_is_near() -> None:
+    torch.manual_seed(0)
+    model = build(TINY)
+    x = torch.rand(4, 2, 2, 11, 11, 11)
+    exact = model(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = model(x)
+    assert near.dtype == torch.float32
+    assert (near - exact).abs().max() < 0.05 * exact.abs().max()
+    nn.functional.cross_entropy(near, torch.tensor([0, 1, 2, 3])).backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())  # type: ignore[arg-type]
+
+
+def test_layers_that_have_no_network_are_named() -> None:
+    gated = TINY.with_(hidden={0: 2, 1: 1})
+    with pytest.raises(ModelError, match=r"tiny: layer 1, .*, is not among those of view-pair networks"):
+        build(gated)
