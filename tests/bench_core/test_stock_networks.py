@@ -28,7 +28,6 @@ PARAMETERS = {
     "arch_3_width_14_repeats_4": 2_707_717,
     "arch_3_width_7_repeats_1": 1_429_225,
 }
-SLOW = {"arch_1_width_14_kernel_3", "arch_1_width_14_kernel_5", "arch_1_width_7_kernel_5"}
 
 SMALL = Architecture("small", (SteerableConv(1, 3), SteerableConv(2, 3, stride=2), SteerableConv(2, 3)), 2, 9)
 
@@ -80,7 +79,7 @@ def equivariance_error(model: StockClassifier, views: torch.Tensor) -> float:
     return max(float((of_views - expected).abs().max()) for of_views, expected in turned) / spread(logits)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PARAMETERS])
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_counts(name: str) -> None:
     model = StockClassifier(ARCHITECTURES[name], initialize=False)
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]

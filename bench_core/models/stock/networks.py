@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
@@ -94,13 +95,23 @@ class StockLayer(nn.Module):
         out_type = self.nonlinearity.in_type
         window = {"kernel_size": row.kernel, "stride": row.stride, "padding": row.padding}
         escnn = import_escnn()
-        self.conv = escnn.nn.R3Conv(in_type, out_type, **window, bias=last, initialize=False)
-        self.conv.train()  # drops the full-size filter of zeros that escnn registers at construction
+        with _FiltersOfOneZero():
+            self.conv = escnn.nn.R3Conv(in_type, out_type, **window, bias=last, initialize=False)
+        self.conv.train()  # drops the filter of zeros that escnn registers at construction
         self.norm = None if last else escnn.nn.IIDBatchNorm3d(out_type)
 
     def forward(self, features: Any) -> Any:
         features = self.conv(features)
         return self.nonlinearity(features if self.norm is None else self.norm(features))
+
+
+class _FiltersOfOneZero(TorchFunctionMode):
+    """Lets escnn construct convolutions without writing their filters of zeros, which take up to 4 GB and seconds."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.zeros and len(args) == 5:
+            return torch.zeros(1).expand(*args)
+        return function(*args, **(kwargs or {}))
 
 
 class StockPool(nn.Module):
