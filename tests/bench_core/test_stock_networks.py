@@ -12,6 +12,8 @@ from scipy.spatial.transform import Rotation
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
 from bench_core.models.architectures import ARCHITECTURES
+from bench_core.models.building import build
+from bench_core.models.conversion import to_dense
 from bench_core.models.stock.importing import import_escnn
 from bench_core.models.stock.initialization import he_initialize
 from bench_core.models.stock.networks import ESCNN_AXES, StockClassifier, fourier_relu
@@ -230,6 +232,30 @@ def test_the_same_seed_gives_the_same_model(model: StockClassifier) -> None:
     torch.manual_seed(0)
     views = some_views()
     torch.testing.assert_close(StockClassifier(SMALL)(views), model(views), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("mode", ["direction", "frame"])
+def test_the_same_seed_gives_the_weights_of_the_dense_backend(mode: str) -> None:
+    torch.manual_seed(3)
+    dense = build(SMALL, mode=mode)
+    torch.manual_seed(3)
+    stock = build(SMALL, backend="escnn", mode=mode)
+    torch.testing.assert_close(to_dense(stock.state_dict()), dict(dense.state_dict()), rtol=1e-6, atol=0)
+    views = some_views()
+    torch.testing.assert_close(stock(views), dense(views), rtol=1e-4, atol=1e-5)
+
+
+def test_frames_are_rigid() -> None:
+    torch.manual_seed(0)
+    frames = StockClassifier(SMALL, "frame")(some_views())
+    rotations = frames[:, :3, :3]
+    torch.testing.assert_close(rotations @ rotations.transpose(1, 2), torch.eye(3).expand(3, 3, 3), atol=1e-5, rtol=0)
+    assert frames[:, 3].tolist() == [[0, 0, 0, 1]] * 3
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(ModelError, match="mode 'angle' is unknown: choose one of direction, frame"):
+        StockClassifier(SMALL, "angle")
 
 
 def test_fields_that_are_not_regular_are_refused() -> None:

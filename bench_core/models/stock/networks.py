@@ -16,6 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
+from bench_core.models.constants import GRID_BLOCKS
+from bench_core.models.dense.networks import rigid_frame
 from bench_core.models.stock.importing import import_escnn
 from bench_core.models.stock.initialization import he_initialize
 from bench_core.models.stock.states import keep_states_small
@@ -24,30 +26,28 @@ from bench_core.models.tables import Architecture, Pool, SteerableConv
 ESCNN_AXES = np.array([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [-1.0, 0.0, 0.0]])
 """p_escnn = ESCNN_AXES @ p_structure."""
 
-GRID_BLOCKS = {0: 4, 1: 4, 2: 4, 3: 8}
-"""Band limit -> N of the grid thomson_cube, 24 N samples of SO(3).
-
-At band limit 3, the 84 coefficients hold the octahedral irrep A2 seven times, but functions on 4 orbits of the cube's
-rotations hold it four times: no placement of 96 samples tells them apart, and 192 samples do.
-"""
-
 
 class StockClassifier(nn.Module):
-    """Encoder called on either view, and a head that turns the pair of encodings into logits of six directions.
+    """Encoder called on either view, and a head that looks at the pair: logits (B, 6), or frames (B, 4, 4).
 
     Args:
         architecture: a steerable table of convolutions between regular fields, and average pooling.
+        mode: "direction" or "frame", as of `OriginPairs`.
         initialize: draw the weights from torch's random numbers, as escnn does by default; otherwise they are 0.
 
     Raises:
-        ModelError: escnn is missing, or the table has a layer that the stock backend has not.
+        ModelError: escnn is missing, the mode is unknown, or the table has a layer that the stock backend has not.
     """
 
-    def __init__(self, architecture: Architecture, initialize: bool = True) -> None:
+    def __init__(self, architecture: Architecture, mode: str = "direction", *, initialize: bool = True) -> None:
         super().__init__()
+        heads: dict[str, type[StockHead]] = {"direction": StockDirectionHead, "frame": StockFrameHead}
+        if mode not in heads:
+            raise ModelError(f"mode {mode!r} is unknown: choose one of {', '.join(heads)}")
         self.architecture = architecture
+        self.mode = mode
         self.encoder = StockEncoder(architecture)
-        self.head = StockHead(self.encoder.space, 2 * self.encoder.output_fields, architecture.band_limit)
+        self.head = heads[mode](self.encoder.space, 2 * self.encoder.output_fields, architecture.band_limit)
         if initialize:
             self.initialize()
         keep_states_small(self)
@@ -57,9 +57,11 @@ class StockClassifier(nn.Module):
         for layer in self.modules():
             if hasattr(layer, "basisexpansion"):
                 he_initialize(layer)
+            elif isinstance(layer, nn.Linear):
+                layer.reset_parameters()
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        """Return the logits (B, 6), in the order of `CUBE_FACES`, of pairs of views (B, 2, C, L, L, L)."""
+        """Return logits in the order of `CUBE_FACES`, or frames, of pairs of views (B, 2, C, L, L, L)."""
         encodings = [self.encoder(views[:, view]) for view in (0, 1)]
         return self.head(torch.cat(encodings, dim=1))  # type: ignore[no-any-return]
 
@@ -126,24 +128,52 @@ class StockPool(nn.Module):
 
 
 class StockHead(nn.Module):
-    """One hidden layer as wide as its input, then a function on the sphere, taken at the six faces."""
+    """One hidden layer as wide as its input, (B, channels) -> (B, channels); the rest is up to the mode."""
 
     def __init__(self, space: Any, fields: int, band_limit: int) -> None:
         super().__init__()
-        escnn = import_escnn()
-        group = space.fibergroup
-        point = escnn.gspaces.no_base_space(group)
-        self.nonlinearity = fourier_relu(point, fields, band_limit)
-        self.input_type = self.nonlinearity.in_type
-        sphere = group.spectral_quotient_representation((False, -1), *group.bl_irreps(band_limit), name=None)
-        self.hidden = escnn.nn.Linear(self.input_type, self.input_type, initialize=False)
-        self.output = escnn.nn.Linear(self.input_type, _field_type(point, sphere, 1), initialize=False)
-        self.train()  # drops their full-size matrices of zeros
-        self.register_buffer("faces", _values_at_faces(point, band_limit))
+        self.space = import_escnn().gspaces.no_base_space(space.fibergroup)
+        self.nonlinearity = fourier_relu(self.space, fields, band_limit)
+        self.hidden = self.linear(self.nonlinearity.in_type)
 
-    def forward(self, encodings: torch.Tensor) -> torch.Tensor:
-        hidden = self.nonlinearity(self.hidden(self.input_type(encodings)))
-        return self.output(hidden).tensor @ self.faces.T  # type: ignore[no-any-return]
+    def linear(self, out_type: Any) -> nn.Module:
+        """Return a linear map from the hidden fields, without weights and without its full-size matrix of zeros."""
+        layer: nn.Module = import_escnn().nn.Linear(self.nonlinearity.in_type, out_type, initialize=False)
+        return layer.train()
+
+    def hidden_fields(self, pair: torch.Tensor) -> Any:
+        return self.nonlinearity(self.hidden(self.nonlinearity.in_type(pair)))
+
+
+class StockDirectionHead(StockHead):
+    """The hidden layer, then a function on the sphere, taken at the six faces of the cube."""
+
+    faces: torch.Tensor
+
+    def __init__(self, space: Any, fields: int, band_limit: int) -> None:
+        super().__init__(space, fields, band_limit)
+        group = space.fibergroup
+        sphere = group.spectral_quotient_representation((False, -1), *group.bl_irreps(band_limit), name=None)
+        self.output = self.linear(_field_type(self.space, sphere, 1))
+        self.register_buffer("faces", _values_at_faces(self.space, band_limit))
+
+    def forward(self, pair: torch.Tensor) -> torch.Tensor:
+        return self.output(self.hidden_fields(pair)).tensor @ self.faces.T  # type: ignore[no-any-return]
+
+
+class StockFrameHead(StockHead):
+    """The hidden layer, then a plain linear map to the nine numbers of a frame; see `dense.networks.FrameHead`."""
+
+    def __init__(self, space: Any, fields: int, band_limit: int, scale_A: float = 10.0) -> None:
+        super().__init__(space, fields, band_limit)
+        self.scale_A = scale_A
+        self.frame = nn.utils.skip_init(nn.Linear, self.nonlinearity.in_type.size, 9)  # type: ignore[no-untyped-call]
+        for parameter in self.frame.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, pair: torch.Tensor) -> torch.Tensor:
+        numbers = self.frame(self.hidden_fields(pair).tensor)
+        return rigid_frame(numbers[:, :3], numbers[:, 3:6], numbers[:, 6:] * self.scale_A)
 
 
 def regular_representation(space: Any, band_limit: int) -> Any:
