@@ -89,3 +89,16 @@ except ModelError as error:
 
 def test_imported_once() -> None:
     assert import_escnn() is import_escnn()
+
+
+def test_an_import_that_failed_before_does_no_harm() -> None:
+    code = """
+try:
+    import escnn.group
+except ImportError:
+    pass
+from bench_core.models import build
+from bench_core.models.tables import Architecture, SteerableConv
+build(Architecture("one", (SteerableConv(1, 3),), 1, 3), backend="escnn")
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)

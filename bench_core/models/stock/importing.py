@@ -37,6 +37,7 @@ def import_escnn() -> Any:
     """
     try:
         importlib.import_module("joblib")
+        _forget_failed_import()
         _stand_in_for_lie_learn()
         escnn = _import_quietly()
     except ImportError as error:
@@ -53,6 +54,14 @@ def _import_quietly() -> Any:
         for name in ("escnn.group", "escnn.gspaces", "escnn.nn"):
             importlib.import_module(name)
     return sys.modules["escnn"]
+
+
+def _forget_failed_import() -> None:
+    """Drop what an earlier `import escnn`, stopped by its missing dependencies, left behind: half of its modules, which
+    the next import would find and not bind to their packages."""
+    if "escnn.nn" not in sys.modules:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "escnn"]:
+            del sys.modules[name]
 
 
 def _stand_in_for_lie_learn() -> None:
