@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_core.commands.data_folder import default_folder, ensure_prepared
+from bench_core.commands.numbers import count, edge, length, positive, workers
 from bench_core.commands.output import on_terminal, say, show
 from bench_core.errors import LoaderError, StoreError
 
@@ -28,17 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="prepared folder (default: $BENCH_CORE_DATA, else the user's cache)"
     )
-    parser.add_argument("--workers", type=_workers, default=2, metavar="W", help="worker processes (default: 2)")
-    parser.add_argument("--batches", type=_batches, default=50, metavar="B", help="batches to load (default: 50)")
-    parser.add_argument("--batch-size", type=_batches, default=16, metavar="S", help="examples per batch (default: 16)")
+    parser.add_argument("--workers", type=workers, default=2, metavar="W", help="worker processes (default: 2)")
+    parser.add_argument("--batches", type=positive, default=50, metavar="B", help="batches to load (default: 50)")
+    parser.add_argument("--batch-size", type=positive, default=16, metavar="S", help="examples per batch (default: 16)")
     parser.add_argument(
         "--start-method", choices=["fork", "forkserver", "spawn"], default="fork", help="of the workers (default: fork)"
     )
-    parser.add_argument("--length-voxels", type=_edge, default=21, metavar="L", help="image edge (default: 21)")
-    parser.add_argument("--resolution-A", type=_length, default=0.75, metavar="H", help="voxel edge, Å (default: 0.75)")
-    parser.add_argument("--seed", type=_count, default=0, help="seed of the examples (default: 0)")
+    parser.add_argument("--length-voxels", type=edge, default=21, metavar="L", help="image edge (default: 21)")
+    parser.add_argument("--resolution-A", type=length, default=0.75, metavar="H", help="voxel edge, Å (default: 0.75)")
+    parser.add_argument("--seed", type=count, default=0, help="seed of the examples (default: 0)")
     parser.add_argument(
-        "--timeout", type=_length, default=300.0, metavar="SECONDS", help="until a silent worker is hung (default: 300)"
+        "--timeout", type=length, default=300.0, metavar="SECONDS", help="until a silent worker is hung (default: 300)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
 
@@ -148,11 +149,11 @@ def _require_torch() -> None:
         raise error
 
 
-def _warn_if_memray_is_blind(workers: int, start_method: str) -> None:
+def _warn_if_memray_is_blind(n_workers: int, start_method: str) -> None:
     """memray follows workers only where they are forked and it is told to; else the loader looks free of cost."""
     argv = getattr(sys, "orig_argv", [])
     under_memray = "run" in argv and any(Path(a).name == "memray" for a in argv)
-    if not (workers and under_memray):
+    if not (n_workers and under_memray):
         return
     if start_method != "fork":
         say(f"warning: memray cannot follow workers of --start-method {start_method}: they stay invisible; use fork")
@@ -160,35 +161,3 @@ def _warn_if_memray_is_blind(workers: int, start_method: str) -> None:
         say("warning: memray runs without --follow-fork: the workers stay invisible; add --follow-fork")
     if "--aggregate" in argv:
         say("warning: memray --aggregate loses the captures of forked workers; leave it out")
-
-
-def _count(text: str) -> int:
-    return int(_number(text, int, 0, 2**40))
-
-
-def _batches(text: str) -> int:
-    return int(_number(text, int, 1, 10**9))
-
-
-def _workers(text: str) -> int:
-    return int(_number(text, int, 0, 1024))
-
-
-def _edge(text: str) -> int:
-    return int(_number(text, int, 1, 512))
-
-
-def _length(text: str) -> float:
-    return _number(text, float, 1e-9, 1e6)
-
-
-def _number(text: str, kind: type[int] | type[float], least: float, most: float) -> float:
-    """Read a number within bounds; beyond the upper ones nothing works, and not in one line."""
-    try:
-        value = kind(text)
-    except ValueError:
-        value = kind(-1)
-    if not least <= value <= most:
-        what = "an integer" if kind is int else "a number"
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {least:g} to {most:g}")
-    return value
