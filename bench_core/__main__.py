@@ -1,6 +1,7 @@
 """python -m bench_core: the workload's command line.
 
-Exit codes: 0 done, 2 bad input (one line on stderr says what to change), 3 a worker died, 130 interrupted.
+Exit codes: 0 done, 2 bad input (one line on stderr says what to change), 3 a worker died or training diverged,
+130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import bench_core
 from bench_core.commands.output import say
 from bench_core.errors import BenchCoreError
 
-COMMANDS = ("prepare", "load")
+COMMANDS = ("prepare", "load", "train")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,11 @@ BenchCoreError
 │   └── MissingOriginError    an origin id outside the store, or a structure without valid pairs
 ├── VoxelError            (also a ValueError) input that cannot be voxelized: names the atom or the argument
 ├── ModelError            (also a ValueError) a model that cannot be built: names the layer, option or package
-└── LoaderError           a DataLoader that stopped early: names the worker and its exit code
+├── LoaderError           a DataLoader that stopped early: names the worker and its exit code
+├── RunError              a training run, its options or its data that cannot be used: says which and why
+│   └── CheckpointError       a checkpoint that is damaged, foreign or belongs to another run or architecture
+├── DivergenceError       training ended because the loss is no number
+└── StoppedError          training was asked to stop by a signal, and did after writing a checkpoint
 """
 
 
@@ -43,3 +47,21 @@ class LoaderError(BenchCoreError):
     """A DataLoader worker died or could not be started."""
 
     exit_code = 3
+
+
+class RunError(BenchCoreError):
+    """A training run cannot start: an option, a registry entry or the data do not fit."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint is damaged, foreign, or belongs to another run, architecture or data."""
+
+
+class DivergenceError(BenchCoreError):
+    """The loss became infinite or NaN."""
+
+    exit_code = 3
+
+
+class StoppedError(BenchCoreError):
+    """A signal asked training to stop; `exit_code` is 128 + its number."""

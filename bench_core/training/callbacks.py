@@ -1,0 +1,175 @@
+"""What happens beside the steps: the log, the registry, checkpoints, stopping, and noticing a jump after a resume."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from bench_core.training import checkpoints
+from bench_core.training.module import ViewPairTraining
+from bench_core.training.runs import Run
+from bench_core.training.stopping import StopRequest
+
+notices = logging.getLogger("bench_core.training")
+RECENT = 20
+JUMP_DEVIATIONS = 4.0
+JUMP_SHARE = 0.2
+LEAST_TO_JUDGE = 5
+
+
+def is_jump(before: Sequence[float], after: float) -> bool:
+    """Say whether the first loss after a resume does not go on from the last ones before.
+
+    It is a jump if it is further from their mean than 4 of their standard deviations and than 20 % of the mean: both,
+    so that neither a noisy nor a nearly constant loss raises alarms. Of fewer than 5 losses nothing is said.
+    """
+    if len(before) < LEAST_TO_JUDGE:
+        return False
+    mean = statistics.fmean(before)
+    return abs(after - mean) > max(JUMP_DEVIATIONS * statistics.stdev(before), JUMP_SHARE * abs(mean))
+
+
+class Journal(Callback):
+    """Writes a row per step and per validation to every logger; `step` counts the steps done.
+
+    `wall_s` is the time spent training since the run began, over all its segments. The journal's state travels in the
+    checkpoints: the time, and the last losses, against which the first one after a resume is held.
+    """
+
+    def __init__(
+        self, steps_per_epoch: int, warn: Callable[[str], None] = notices.warning, reached: Any = None
+    ) -> None:
+        self._steps_per_epoch = steps_per_epoch
+        self._warn = warn
+        self._reached = reached or (lambda step, metrics: None)
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._resumed = False
+        self._spent_s = 0.0
+        self._started = time.monotonic()
+        self._first_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.monotonic()
+        self._first_step = trainer.global_step
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds of training, over all segments."""
+        return self._spent_s + time.monotonic() - self._started
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        last = _of(pl_module).last
+        self._judge_jump(trainer.global_step, last["train_loss"])
+        self._recent.append(last["train_loss"])
+        self._log(trainer, {name: value for name, value in last.items() if not name.startswith("val_")})
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        last = _of(pl_module).last
+        self._log(
+            trainer, {name: value for name, value in last.items() if name.startswith("val_")} | {"lr": last["lr"]}
+        )
+        self._reached(trainer.global_step, last)
+        if trainer.is_global_zero:
+            notices.info(self._told(trainer, last))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"recent": list(self._recent), "wall_s": self.wall_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._recent.extend(state_dict["recent"])
+        self._spent_s = state_dict["wall_s"]
+        self._resumed = True
+
+    def _judge_jump(self, step: int, loss: float) -> None:
+        if self._resumed and is_jump(self._recent, loss):
+            mean = statistics.fmean(self._recent)
+            self._warn(
+                f"the loss jumped at the resume: {loss:.4g} in step {step}, {mean:.4g} in the {len(self._recent)} "
+                "steps before; was the checkpoint, the data or a version changed?"
+            )
+        self._resumed = False
+
+    def _log(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+        step = trainer.global_step
+        row = metrics | {"epoch": (step - 1) // self._steps_per_epoch, "wall_s": self.wall_s}
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=step)
+            logger.save()
+
+    def _told(self, trainer: Trainer, last: dict[str, float]) -> str:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "val_examples")
+        step_s = (time.monotonic() - self._started) / max(1, trainer.global_step - self._first_step)
+        return f"step {trainer.global_step} of {trainer.max_steps}: {figures}, {step_s:.3g} s per step"
+
+
+class Checkpoints(Callback):
+    """Writes checkpoints, and looks after each step whether somebody asked to stop.
+
+    A checkpoint after a step that a validation follows is written after that validation, with its effect on the
+    learning rate: what resumes goes on with the next step, and validates neither twice nor not at all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: dict[str, Any],
+        every: int,
+        val_every: int,
+        stop: StopRequest,
+        run: Run | None = None,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._every = every
+        self._val_every = val_every
+        self._stop = stop
+        self._run = run
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop.can_wait = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop.can_wait = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % self._val_every:
+            self._after_step(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.train()  # before the checkpoint: what eval() cached does not belong in it
+        self._after_step(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[checkpoints.IDENTITY] = self._identity | {
+            "format": checkpoints.FORMAT,
+            "step": trainer.global_step,
+            "torch": str(torch.__version__),
+        }
+
+    def _after_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        step = trainer.global_step
+        stop = trainer.strategy.reduce_boolean_decision(self._stop.signal is not None, all=False)
+        if stop or step % self._every == 0 or step == trainer.max_steps:
+            path = checkpoints.write(trainer, self._folder, step)
+            if self._run is not None:
+                self._run.reached(step, _of(pl_module).last)
+        if stop:
+            self._stop.can_wait = False
+            raise self._stop.error(f"after step {step}, resume from {path}")
+
+
+def _of(module: LightningModule) -> ViewPairTraining:
+    assert isinstance(module, ViewPairTraining)
+    return module

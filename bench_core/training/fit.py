@@ -1,0 +1,243 @@
+"""Train one run: from its first step, or from a checkpoint."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
+
+from bench_core.errors import BenchCoreError, RunError, StoppedError
+from bench_core.training import checkpoints
+from bench_core.training.callbacks import Checkpoints, Journal
+from bench_core.training.data import PairsDataModule, data_module
+from bench_core.training.module import ViewPairTraining, built
+from bench_core.training.options import TrainOptions
+from bench_core.training.runs import Run
+from bench_core.training.stopping import StopRequest
+
+JOINED_RUN = "BENCH_CORE_TRAIN_SEGMENT"
+"""Tells the processes that Lightning starts for further devices which segment of which run they share."""
+notices = logging.getLogger("bench_core.training")
+PROFILERS = ("none", "simple", "advanced", "pytorch", "workers")
+
+
+def start(options: TrainOptions, runs_dir: Path, argv: list[str]) -> Run:
+    """Register a run and train it to its end.
+
+    Raises:
+        RunError: options or data that do not fit.
+        StoppedError, DivergenceError, LoaderError: the run ended early; the registry says why.
+    """
+    _check(options)
+    data = data_module(options)
+    module = _module(options)
+    if _joins():
+        run = Run.read(Path(os.environ[JOINED_RUN]).parent)
+    else:
+        run = Run.start(runs_dir, asdict(options), data_digest=data.digest, parameters=_n_parameters(module))
+    return _fit(run, options, module, data, argv, None)
+
+
+def resume(run: Run, path: Path, options: TrainOptions, argv: list[str]) -> Run:
+    """Go on with a run from a checkpoint of it.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or of another run, architecture or data.
+        RunError: the run has as many steps as asked for, or is being trained just now.
+    """
+    _check(options)
+    data = data_module(options)
+    found = checkpoints.read(path)[checkpoints.IDENTITY]
+    checkpoints.check_identity(path, found, identity(run, options, data))
+    if found["step"] >= total_steps(options, data):
+        raise RunError(f"{run.id} has done its {found['step']} steps: give a larger --max-steps or --max-epochs")
+    return _fit(run, options, _module(options), data, argv, path, found["step"])
+
+
+def identity(run: Run, options: TrainOptions, data: PairsDataModule) -> dict[str, Any]:
+    """Return what a checkpoint must have in common with the run that takes it."""
+    return {
+        "run": run.id,
+        "arch": options.arch,
+        "backend": options.backend,
+        "mode": options.mode,
+        "model_options": options.model_options,
+        "data_digest": data.digest,
+    }
+
+
+def total_steps(options: TrainOptions, data: PairsDataModule) -> int:
+    """Return the steps of a run: the least that --max-steps and --max-epochs allow; one epoch where neither does."""
+    bounds = [options.max_steps, options.max_epochs and options.max_epochs * data.steps_per_epoch]
+    return min((bound for bound in bounds if bound), default=data.steps_per_epoch)
+
+
+def _fit(
+    run: Run,
+    options: TrainOptions,
+    module: ViewPairTraining,
+    data: PairsDataModule,
+    argv: list[str],
+    path: Path | None,
+    step: int = 0,
+) -> Run:
+    keeps_record = not _joins()
+    segment = run.begin(argv, step, path.name if path else None) if keeps_record else Path(os.environ[JOINED_RUN])
+    os.environ[JOINED_RUN] = str(segment)
+    outcome, reason = "failed", None
+    stop = StopRequest()
+    try:
+        with stop.listening(), _quiet_lightning():
+            trainer = _trainer(run, options, data, segment, stop, keeps_record)
+            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True if path else None)
+        outcome = "finished"
+    except BaseException as error:
+        reason = _reason(error)
+        outcome = "interrupted" if isinstance(error, (StoppedError, KeyboardInterrupt)) else "failed"
+        raise
+    finally:
+        data.close()
+        if keeps_record:
+            os.environ.pop(JOINED_RUN)
+            run.end(outcome, reason)
+    return run
+
+
+def _check(options: TrainOptions) -> None:
+    """Refuse what Lightning would quietly change."""
+    on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
+    if on_cpu and options.precision.startswith("16"):
+        raise RunError(f"--precision {options.precision} needs a GPU: on the CPU use bf16-mixed")
+    if on_cpu and options.pin_memory:
+        notices.warning("--pin-memory does nothing without CUDA")
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, BenchCoreError) else f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _module(options: TrainOptions) -> ViewPairTraining:
+    torch.manual_seed(options.seed)
+    model = built(options.arch, options.backend, options.mode, options.model_options)
+    plateau = {"factor": options.plateau_factor, "patience": options.plateau_patience} if options.plateau else None
+    ball_radius_A = options.length_voxels * options.resolution_A / 2
+    return ViewPairTraining(model, options.mode, options.lr, plateau, ball_radius_A)
+
+
+def _n_parameters(module: ViewPairTraining) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _trainer(
+    run: Run, options: TrainOptions, data: PairsDataModule, segment: Path, stop: StopRequest, keeps_record: bool
+) -> Trainer:
+    total = total_steps(options, data)
+    val_every = options.val_every or min(data.steps_per_epoch, total)
+
+    def warn(text: str) -> None:
+        notices.warning(text)
+        if keeps_record:
+            run.warn(text)
+
+    journal = Journal(data.steps_per_epoch, warn, run.reached if keeps_record else None)
+    written = Checkpoints(
+        run.checkpoints,
+        identity(run, options, data),
+        options.checkpoint_every or val_every,
+        val_every,
+        stop,
+        run if keeps_record else None,
+    )
+    try:
+        return Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy=options.strategy,
+            precision=options.precision,  # type: ignore[arg-type]
+            max_steps=total,
+            max_epochs=-1,
+            val_check_interval=val_every,
+            check_val_every_n_epoch=None,
+            logger=_loggers(options, segment) if keeps_record else False,
+            callbacks=[journal, written],
+            profiler=_profiler(options.profiler, segment),
+            default_root_dir=segment,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            # A layer that keeps what it made in a validation could not train with it afterwards.
+            inference_mode=False,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise RunError(f"Lightning refuses these options: {error}".partition("\n")[0]) from error
+
+
+def _loggers(options: TrainOptions, segment: Path) -> list[Logger]:
+    """Return the CSV log, which the registry joins and plots, and the logger that the user wants beside it."""
+    loggers: list[Logger] = [CSVLogger(segment, name="", version="")]
+    if options.logger == "csv":
+        return loggers
+    module, _, name = options.logger.partition(":")
+    try:
+        wanted = getattr(importlib.import_module(module), name)(**options.logger_options)
+        wanted.log_hyperparams(asdict(options))
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise RunError(
+            f"--logger {options.logger} cannot be made: {error}; csv, or module:Class of a Logger"
+        ) from error
+    return [*loggers, wanted]
+
+
+def _profiler(name: str, segment: Path) -> Profiler | None:
+    match name:
+        case "none":
+            return None
+        case "simple":
+            return SimpleProfiler(dirpath=segment, filename="profile")
+        case "advanced":
+            return AdvancedProfiler(dirpath=segment, filename="profile")
+        case "pytorch":
+            return PyTorchProfiler(dirpath=segment, filename="profile")
+    for found in entry_points(group="bench_core.profilers", name=name):
+        made: Profiler = found.load()(segment)
+        return made
+    raise RunError(f"--profiler {name} is not installed: `pip install bench_harness` offers it (bench_core.profilers)")
+
+
+def _joins() -> bool:
+    """Say whether this process was started by Lightning for a further device of a run that another one registered."""
+    return JOINED_RUN in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's notices and hints to itself; its errors, and what others warn of, stay."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    before = [logger.level for logger in loggers]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PossibleUserWarning)
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")
+            warnings.filterwarnings("ignore", message=".*treespec.*")  # of Lightning's own use of torch
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

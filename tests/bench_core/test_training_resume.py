@@ -1,0 +1,219 @@
+"""A resumed run is, bit for bit, the run that was never stopped; checkpoints of others are refused."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench_core.errors import CheckpointError, DivergenceError, RunError
+from bench_core.training import checkpoints, fit
+from bench_core.training.callbacks import is_jump
+from bench_core.training.options import TrainOptions
+from bench_core.training.runs import Run, joined_log
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_models_can_be_imported() -> Iterator[None]:
+    """By the name that `--arch` gives, as a user's own module."""
+    folder = str(Path(__file__).parent)
+    sys.path.insert(0, folder)
+    yield
+    sys.path.remove(folder)
+
+
+@pytest.fixture
+def options(prepared_folder: Path) -> TrainOptions:
+    """Epochs of 5 steps, a rate that drops, and dropout, so that the generator's state counts."""
+    return TrainOptions(
+        arch="tiny_models:tiny",
+        model_options={"dropout": 0.2},
+        data=str(prepared_folder),
+        length_voxels=9,
+        resolution_A=1.0,
+        batch_size=4,
+        epoch_size=20,
+        val_size=8,
+        val_share=0.5,
+        max_steps=12,
+        val_every=3,
+        checkpoint_every=1,
+        plateau=True,
+        plateau_patience=0,
+        plateau_factor=0.7,
+        lr=0.5,
+    )
+
+
+def final(run: Run) -> dict[str, Any]:
+    """What a run has come to, without its name, the time it took and Lightning's own counting of epochs."""
+    checkpoint = checkpoints.read(checkpoints.newest(run.checkpoints))
+    kept = {name: checkpoint[name] for name in ("state_dict", "optimizer_states", "view_pair_training", "global_step")}
+    return kept | {"recent": checkpoint["callbacks"]["Journal"]["recent"]}
+
+
+def log(run: Run) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name != "wall_s"} for row in joined_log(run)]
+
+
+def differences(a: Any, b: Any, where: str = "") -> list[str]:
+    if isinstance(a, torch.Tensor):
+        return [] if torch.equal(a, b) else [where]
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        return [found for key in a for found in differences(a[key], b[key], f"{where}/{key}")]
+    if isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        return [found for i, (x, y) in enumerate(zip(a, b, strict=True)) for found in differences(x, y, f"{where}/{i}")]
+    return [] if a == b else [f"{where}: {a} is not {b}"]
+
+
+@pytest.mark.parametrize("val_every", [3, 5])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_anywhere_it_is_the_same_run(
+    options: TrainOptions, tmp_path: Path, val_every: int, workers: int
+) -> None:
+    """Mid-epoch, at an epoch's end, where a validation was due, with a learning rate that has dropped."""
+    options = replace(options, val_every=val_every)
+    whole = fit.start(options, tmp_path, [])
+    assert {row["lr"] for row in log(whole)} > {0.5}
+    assert [row["step"] for row in log(whole) if "train_loss" in row] == list(range(1, 13))
+    assert [row["step"] for row in log(whole) if "val_loss" in row] == list(range(val_every, 13, val_every))
+    for stop in range(1, 12) if not workers else (2, 5, 6):
+        run = fit.start(replace(options, max_steps=stop), tmp_path, [])
+        fit.resume(run, checkpoints.newest(run.checkpoints), replace(options, workers=workers), [])
+        assert differences(final(whole), final(run)) == [], stop
+        assert log(run) == log(whole), stop
+        assert not run.record["warnings"]
+
+
+def test_resumed_thrice_and_from_an_older_checkpoint(options: TrainOptions, tmp_path: Path) -> None:
+    """What was done beyond the checkpoint is done again, and counts once."""
+    whole = fit.start(options, tmp_path, [])
+    run = fit.start(replace(options, max_steps=4), tmp_path, [])
+    for steps in (7, 9, 12):
+        older = checkpoints.every(run.checkpoints)[0]
+        run = fit.resume(Run.read(run.folder), older, replace(options, max_steps=steps), [])
+    assert [segment["start_step"] for segment in run.record["segments"]] == [0, 3, 6, 8]
+    assert [segment["outcome"] for segment in run.record["segments"]] == ["finished"] * 4
+    assert differences(final(whole), final(run)) == []
+    assert log(run) == log(whole)
+    times = [row["wall_s"] for row in joined_log(run)]
+    assert times == sorted(times)
+
+
+def test_runs_repeat_and_seeds_differ(options: TrainOptions, tmp_path: Path) -> None:
+    a, b, c = (fit.start(replace(options, seed=seed), tmp_path, []) for seed in (0, 0, 1))
+    assert differences(final(a), final(b)) == []
+    assert log(a) != log(c)
+
+
+def test_float16_inputs_and_frames(options: TrainOptions, tmp_path: Path) -> None:
+    run = fit.start(replace(options, mode="frame", float16_inputs=True, workers=1), tmp_path, [])
+    assert run.record["metrics"]["val_rmsd_A"] > 0
+    assert run.state() == "finished"
+
+
+def resume(run: Run, path: Path, options: TrainOptions) -> Run:
+    return fit.resume(run, path, replace(options, max_steps=20), [])
+
+
+def test_checkpoints_of_others_are_refused(options: TrainOptions, tmp_path: Path) -> None:
+    run, other = (fit.start(replace(options, seed=seed), tmp_path, []) for seed in (0, 1))
+    path = checkpoints.newest(run.checkpoints)
+    with pytest.raises(CheckpointError, match=f"belongs to another run: {run.id}, not {other.id}"):
+        resume(other, path, options)
+    with pytest.raises(CheckpointError, match="another architecture: tiny_models:tiny, not tiny_models:caching"):
+        resume(run, path, replace(options, arch="tiny_models:caching"))
+    with pytest.raises(CheckpointError, match="another model_options"):
+        resume(run, path, replace(options, model_options={"width": 5}))
+    with pytest.raises(RunError, match="has done its 12 steps: give a larger --max-steps"):
+        fit.resume(run, path, options, [])
+    assert run.state() == "finished"
+    assert len(run.record["segments"]) == 1
+
+
+def test_damaged_and_foreign_files_are_refused(options: TrainOptions, tmp_path: Path) -> None:
+    run = fit.start(options, tmp_path, [])
+    older, path = checkpoints.every(run.checkpoints)
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
+    with pytest.raises(CheckpointError, match=f"cut short or no checkpoint .*; try {older}$"):
+        resume(run, path, options)
+    broken = bytearray(good)
+    broken[len(good) // 2] ^= 1
+    path.write_bytes(bytes(broken))
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        resume(run, path, options)
+    path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="cut short or no checkpoint"):
+        resume(run, path, options)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(CheckpointError, match="is no checkpoint of `python -m bench_core train`"):
+        resume(run, path, options)
+    torch.save(Path("/"), path)
+    with pytest.raises(CheckpointError, match="not one of ours"):
+        resume(run, path, options)
+    with pytest.raises(CheckpointError, match="there is no such checkpoint"):
+        resume(run, tmp_path / "nowhere.ckpt", options)
+
+
+def test_what_evaluation_caches_is_in_no_checkpoint(options: TrainOptions, tmp_path: Path) -> None:
+    """A megabyte that the model holds when it is built and while it evaluates, as escnn's convolutions do."""
+    run = fit.start(replace(options, arch="tiny_models:caching", model_options={}), tmp_path, [])
+    for path in checkpoints.every(run.checkpoints):
+        assert path.stat().st_size < 60_000
+        assert not [name for name in checkpoints.read(path)["state_dict"] if "filter" in name]
+    assert len(checkpoints.every(run.checkpoints)) == checkpoints.KEEP
+    assert not [path for path in run.checkpoints.iterdir() if path.suffix != ".ckpt"]
+
+
+def test_a_loss_that_is_no_number_ends_the_run(options: TrainOptions, tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError, match=r"the loss of step 3 is nan: try a smaller --lr"):
+        fit.start(replace(options, arch="tiny_models:explosive", model_options={}), tmp_path, [])
+    (folder,) = tmp_path.iterdir()
+    run = Run.read(folder)
+    assert (run.state(), run.record["step"]) == ("failed", 2)
+    assert "the loss of step 3 is nan" in str(run.reason())
+
+
+def test_a_jump_after_a_resume_is_flagged(options: TrainOptions, tmp_path: Path) -> None:
+    """Here somebody has changed the weights of the checkpoint."""
+    run = fit.start(options, tmp_path, [])
+    path = checkpoints.newest(run.checkpoints)
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["model.head.weight"] *= -100.0
+    torch.save(checkpoint, path)
+    resume(run, path, options)
+    (warning,) = Run.read(run.folder).record["warnings"]
+    assert warning.startswith("the loss jumped at the resume: ")
+    assert " in step 13, " in warning
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "jumped"),
+    [
+        ([1.0, 1.1, 0.9, 1.0, 1.05], 1.15, False),
+        ([1.0, 1.1, 0.9, 1.0, 1.05], 3.0, True),
+        ([1.0, 1.1, 0.9, 1.0, 1.05], 0.1, True),
+        ([1.0] * 20, 1.1, False),
+        ([1.0] * 20, 1.3, True),
+        ([1.0, 5.0, 1.0, 5.0, 1.0, 5.0], 9.0, False),
+        ([1.0] * 4, 100.0, False),
+    ],
+)
+def test_the_rule_of_jumps(before: list[float], after: float, jumped: bool) -> None:
+    assert is_jump(before, after) is jumped
+
+
+def test_options_that_would_make_it_another_run(options: TrainOptions) -> None:
+    assert options.changed_by({"workers": 3, "max_steps": 99, "lr": 0.5}).workers == 3
+    with pytest.raises(RunError, match=r"--batch-size 8 does not fit the run, which has 4"):
+        options.changed_by({"batch_size": 8})
