@@ -136,6 +136,7 @@ class Checkpoints(Callback):
         self._run = run
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop.listen()  # Lightning's handler of SIGTERM would end a validation with exit code 0
         self._stop.can_wait = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

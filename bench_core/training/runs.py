@@ -77,6 +77,8 @@ class Run:
         """
         if self.state() == "running":
             raise RunError(f"{self.id} is being trained by process {self.record['segments'][-1]['pid']}: wait for it")
+        if self.state() == "killed":
+            self.record["segments"][-1] |= {"outcome": "killed", "reason": self.reason()}
         number = len(self.record["segments"])
         folder = self.folder / f"segment_{number:03d}"
         try:

@@ -32,6 +32,12 @@ class StopRequest:
             f"{self.signal.name}: finishing the step (and a validation that is due); once more to stop at once"
         )
 
+    def listen(self) -> None:
+        """Take the signals from now on; again where somebody else has taken them meanwhile, as Lightning does."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self.take)
+
     def error(self, how: str) -> StoppedError:
         """Return the error that ends the run."""
         number = self.signal or signal.SIGTERM
@@ -45,7 +51,8 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.take) for number in SIGNALS}
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
         try:
             yield
         finally:

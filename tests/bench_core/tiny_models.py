@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 import torch
+from lightning.pytorch.loggers import Logger
 from torch import nn
 
 
@@ -55,11 +58,66 @@ class Caching(Tiny):
 
 
 class Slow(Tiny):
-    """Takes its time, so that a test can interrupt it."""
+    """Takes its time, so that a test can interrupt it; step `pause_at` takes `pause_s`."""
+
+    def __init__(self, mode: str, pause_at: int, pause_s: float) -> None:
+        super().__init__(mode)
+        self.pause_at, self.pause_s, self.steps = pause_at, pause_s, 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        time.sleep(0.05)
+        self.steps += 1
+        time.sleep(self.pause_s if self.steps == self.pause_at else 0.05)
         return super().forward(x)
+
+
+class Steerable(nn.Module):
+    """One convolution of escnn from scalars to scalars and vectors, and one linear layer on the scalars."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from escnn import gspaces
+        from escnn import nn as enn
+
+        space = gspaces.rot3dOnR3()
+        scalar, vector = space.irrep(0), space.irrep(1)
+        self.input_type = enn.FieldType(space, 4 * [scalar])
+        self.convolution = enn.R3Conv(
+            self.input_type, enn.FieldType(space, 200 * [scalar] + 100 * [vector]), 3, initialize=False
+        )
+        self.head = nn.Linear(400, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        from escnn import nn as enn
+
+        views = [self.convolution(enn.GeometricTensor(x[:, view], self.input_type)).tensor for view in (0, 1)]
+        y: torch.Tensor = self.head(torch.cat([view.mean(dim=(2, 3, 4))[:, :200] for view in views], dim=1))
+        return y
+
+
+class Recorder(Logger):
+    """A logger of a user's own: JSON lines."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return "recorder"
+
+    @property
+    def version(self) -> str:
+        return "1"
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        self._write(params)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self._write(metrics | {"step": step})
+
+    def _write(self, row: dict[str, Any]) -> None:
+        with open(self.path, "a") as file:  # noqa: PTH123
+            print(json.dumps(row), file=file)
 
 
 def tiny(backend: str, mode: str, width: int = 4, dropout: float = 0.0) -> nn.Module:
@@ -74,5 +132,9 @@ def caching(backend: str, mode: str) -> nn.Module:
     return Caching(mode)
 
 
-def slow(backend: str, mode: str) -> nn.Module:
-    return Slow(mode)
+def slow(backend: str, mode: str, pause_at: int = 0, pause_s: float = 0.0) -> nn.Module:
+    return Slow(mode, pause_at, pause_s)
+
+
+def steerable(backend: str, mode: str) -> nn.Module:
+    return Steerable()

@@ -1,0 +1,116 @@
+"""Inside Lightning's loop: a hung worker ends the run with a reason, real escnn layers leave nothing in checkpoints."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from bench_core.errors import BenchCoreError, LoaderError, RunError
+from bench_core.training import checkpoints, data, fit
+from bench_core.training.options import TrainOptions
+from bench_core.training.runs import Run, find_run, registered
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("_tiny_models_can_be_imported")]
+
+
+@pytest.fixture
+def _tiny_models_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+class Pairs(Dataset[Any]):
+    """Random pairs; one of them takes for ever, or cannot be had."""
+
+    def __init__(self, hangs_at: int = -1, fails_at: int = -1) -> None:
+        self.hangs_at, self.fails_at = hangs_at, fails_at
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        if index == self.hangs_at:
+            time.sleep(100)
+        if index == self.fails_at:
+            raise BenchCoreError(f"structure of example {index} is gone")
+        generator = torch.Generator().manual_seed(index)
+        return torch.randn(2, 4, 7, 7, 7, generator=generator), index % 6
+
+
+class PairsModule(data.PairsDataModule):
+    """Another data set joins through the same interface."""
+
+    held_out_pairs = Pairs()
+    digest = "random"
+
+    def __init__(self, options: TrainOptions) -> None:
+        super().__init__(options)
+        self.train_pairs = Pairs(**options.logger_options)
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch) -> TrainOptions:
+    monkeypatch.setitem(data.DATA_MODULES, "random", PairsModule)
+    return TrainOptions(arch="tiny_models:tiny", dataset="random", batch_size=4, timeout_s=2)
+
+
+def test_a_hung_worker_ends_the_run_with_a_reason(options: TrainOptions, tmp_path: Path) -> None:
+    hanging = options.changed_by({"workers": 2, "logger_options": {"hangs_at": 9}})
+    with pytest.raises(LoaderError, match="no worker delivered a batch in 2 s"):
+        fit.start(hanging, tmp_path, [])
+    (run,) = registered(tmp_path)
+    assert run.state() == "failed"
+    assert "no worker delivered a batch in 2 s" in str(run.reason())
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_the_data_is_the_runs_reason(options: TrainOptions, tmp_path: Path, workers: int) -> None:
+    failing = options.changed_by({"workers": workers, "logger_options": {"fails_at": 9}})
+    with pytest.raises(BenchCoreError, match=r"^structure of example 9 is gone$"):
+        fit.start(failing, tmp_path, [])
+    (run,) = registered(tmp_path)
+    assert run.reason() == "structure of example 9 is gone"
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(options: TrainOptions, tmp_path: Path) -> None:
+    runs = [fit.start(options, tmp_path, []) for _ in range(2)]
+    assert find_run(tmp_path, runs[0].id).folder == runs[0].folder
+    assert find_run(tmp_path / "elsewhere", str(runs[1].folder)).id == runs[1].id
+    with pytest.raises(RunError, match="2 runs begin so: "):
+        find_run(tmp_path, runs[0].id[:4])
+    (runs[0].folder / "run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"run\.json is no record of a run"):
+        Run.read(runs[0].folder)
+
+
+def test_a_process_id_that_was_given_to_another_process_is_no_sign_of_life(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    run = fit.start(options, tmp_path, [])
+    run.record["segments"][-1] |= {"outcome": "running", "pid_started": "1"}  # this process's id, of another time
+    assert run.state() == "killed"
+    run.record["segments"][-1]["host"] = "another machine"
+    assert run.state() == "running"
+
+
+@pytest.mark.slow
+def test_stock_escnn_leaves_no_filters_in_checkpoints(options: TrainOptions, tmp_path: Path) -> None:
+    """A convolution of escnn holds its filter when it is built and when it evaluates: 864,000 bytes here."""
+    pytest.importorskip("escnn")
+    escnn_options = TrainOptions(
+        arch="tiny_models:steerable", dataset="random", batch_size=4, max_steps=4, val_every=2, checkpoint_every=1
+    )
+    run = fit.start(escnn_options, tmp_path, [])
+    paths = checkpoints.every(run.checkpoints)
+    assert [path.name for path in paths] == ["step_000000003.ckpt", "step_000000004.ckpt"]
+    for path in paths:
+        assert not [name for name in checkpoints.read(path)["state_dict"] if name.endswith(".filter")]
+        assert path.stat().st_size < 400_000
+    resumed = fit.resume(run, paths[-1], escnn_options.changed_by({"max_steps": 6}), [])
+    assert resumed.record["step"] == 6
