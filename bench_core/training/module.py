@@ -30,7 +30,7 @@ def built(architecture: str, backend: str, mode: str, options: dict[str, Any]) -
             if architecture not in models.ARCHITECTURES:
                 raise RunError(f"--arch {architecture} is unknown: choose one of {', '.join(models.ARCHITECTURES)}")
             model = models.build(architecture, backend=backend, mode=mode, **options)
-    except (ImportError, AttributeError, TypeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise RunError(f"--arch {architecture} cannot be built: {error}") from error
     if not isinstance(model, nn.Module):
         raise RunError(f"--arch {architecture} built a {type(model).__name__}, not a torch.nn.Module")

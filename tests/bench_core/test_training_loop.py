@@ -99,9 +99,8 @@ def test_a_process_id_that_was_given_to_another_process_is_no_sign_of_life(
     assert run.state() == "running"
 
 
-@pytest.mark.slow
 def test_stock_escnn_leaves_no_filters_in_checkpoints(options: TrainOptions, tmp_path: Path) -> None:
-    """A convolution of escnn holds its filter when it is built and when it evaluates: 864,000 bytes here."""
+    """A convolution of escnn holds its filter when it is built and when it evaluates."""
     pytest.importorskip("escnn")
     escnn_options = TrainOptions(
         arch="tiny_models:steerable", dataset="random", batch_size=4, max_steps=4, val_every=2, checkpoint_every=1
@@ -110,7 +109,8 @@ def test_stock_escnn_leaves_no_filters_in_checkpoints(options: TrainOptions, tmp
     paths = checkpoints.every(run.checkpoints)
     assert [path.name for path in paths] == ["step_000000003.ckpt", "step_000000004.ckpt"]
     for path in paths:
-        assert not [name for name in checkpoints.read(path)["state_dict"] if name.endswith(".filter")]
-        assert path.stat().st_size < 400_000
+        names = list(checkpoints.read(path)["state_dict"])
+        assert "model.head.weight" in names
+        assert not [name for name in names if name.endswith(".filter")]
     resumed = fit.resume(run, paths[-1], escnn_options.changed_by({"max_steps": 6}), [])
     assert resumed.record["step"] == 6

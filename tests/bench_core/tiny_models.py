@@ -10,6 +10,8 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
+from bench_core.models.stock.importing import import_escnn
+
 
 class Tiny(nn.Module):
     """A convolution of each view, pooled, and one linear layer."""
@@ -75,11 +77,10 @@ class Steerable(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from escnn import gspaces
-        from escnn import nn as enn
-
-        space = gspaces.rot3dOnR3()
+        escnn = import_escnn()
+        enn, space = escnn.nn, escnn.gspaces.rot3dOnR3()
         scalar, vector = space.irrep(0), space.irrep(1)
+        self.tensor_type = enn.GeometricTensor
         self.input_type = enn.FieldType(space, 4 * [scalar])
         self.convolution = enn.R3Conv(
             self.input_type, enn.FieldType(space, 200 * [scalar] + 100 * [vector]), 3, initialize=False
@@ -87,9 +88,7 @@ class Steerable(nn.Module):
         self.head = nn.Linear(400, 6)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        from escnn import nn as enn
-
-        views = [self.convolution(enn.GeometricTensor(x[:, view], self.input_type)).tensor for view in (0, 1)]
+        views = [self.convolution(self.tensor_type(x[:, view], self.input_type)).tensor for view in (0, 1)]
         y: torch.Tensor = self.head(torch.cat([view.mean(dim=(2, 3, 4))[:, :200] for view in views], dim=1))
         return y
 
