@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from bench_core.errors import LoaderError
 from bench_core.training import checkpoints
 from bench_core.training.module import ViewPairTraining
 from bench_core.training.runs import Run
@@ -116,7 +117,8 @@ class Checkpoints(Callback):
     """Writes checkpoints, and looks after each step whether somebody asked to stop.
 
     A checkpoint after a step that a validation follows is written after that validation, with its effect on the
-    learning rate: what resumes goes on with the next step, and validates neither twice nor not at all.
+    learning rate: what resumes goes on with the next step, and validates neither twice nor not at all. When the next
+    batch cannot be had, because a worker died, what was done until then is written as well.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class Checkpoints(Callback):
         self._val_every = val_every
         self._stop = stop
         self._run = run
+        self._between_steps = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop.listen()  # Lightning's handler of SIGTERM would end a validation with exit code 0
@@ -141,6 +144,9 @@ class Checkpoints(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop.can_wait = False
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._between_steps = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -152,6 +158,10 @@ class Checkpoints(Callback):
         pl_module.train()  # before the checkpoint: what eval() cached does not belong in it
         self._after_step(trainer, pl_module)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self._between_steps and isinstance(exception, LoaderError) and trainer.world_size == 1:
+            self._write(trainer, pl_module)
+
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint[checkpoints.IDENTITY] = self._identity | {
             "format": checkpoints.FORMAT,
@@ -161,14 +171,18 @@ class Checkpoints(Callback):
 
     def _after_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         step = trainer.global_step
+        self._between_steps = True
         stop = trainer.strategy.reduce_boolean_decision(self._stop.signal is not None, all=False)
         if stop or step % self._every == 0 or step == trainer.max_steps:
-            path = checkpoints.write(trainer, self._folder, step)
-            if self._run is not None:
-                self._run.reached(step, _of(pl_module).last)
+            self._write(trainer, pl_module)
         if stop:
             self._stop.can_wait = False
-            raise self._stop.error(f"after step {step}, resume from {path}")
+            raise self._stop.error(f"after step {step}; its checkpoint is written")
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        checkpoints.write(trainer, self._folder, trainer.global_step)
+        if self._run is not None:
+            self._run.reached(trainer.global_step, _of(pl_module).last)
 
 
 def _of(module: LightningModule) -> ViewPairTraining:

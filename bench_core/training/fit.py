@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import platform
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
-from bench_core.errors import BenchCoreError, RunError, StoppedError
+from bench_core.errors import BenchCoreError, LoaderError, RunError, StoppedError
+from bench_core.simd import simd_variant
 from bench_core.training import checkpoints
 from bench_core.training.callbacks import Checkpoints, Journal
 from bench_core.training.data import PairsDataModule, data_module
@@ -96,14 +98,18 @@ def _fit(
     step: int = 0,
 ) -> Run:
     keeps_record = not _joins()
-    segment = run.begin(argv, step, path.name if path else None) if keeps_record else Path(os.environ[JOINED_RUN])
+    if keeps_record:
+        segment = run.begin(argv, step, path.name if path else None, environment=_environment())
+    else:
+        segment = Path(os.environ[JOINED_RUN])
     os.environ[JOINED_RUN] = str(segment)
     outcome, reason = "failed", None
     stop = StopRequest()
     try:
         with stop.listening(), _quiet_lightning():
             trainer = _trainer(run, options, data, segment, stop, keeps_record)
-            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True if path else None)
+            with _stopped_workers_are_no_failure(stop):
+                trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True if path else None)
         outcome = "finished"
     except BaseException as error:
         reason = _reason(error)
@@ -115,6 +121,17 @@ def _fit(
             os.environ.pop(JOINED_RUN)
             run.end(outcome, reason)
     return run
+
+
+@contextmanager
+def _stopped_workers_are_no_failure(stop: StopRequest) -> Iterator[None]:
+    """Blame the signal where workers died of what asked the whole group of processes to stop."""
+    try:
+        yield
+    except LoaderError as error:
+        if stop.signal is None:
+            raise
+        raise stop.error("which ended the workers") from error
 
 
 def _check(options: TrainOptions) -> None:
@@ -136,6 +153,13 @@ def _module(options: TrainOptions) -> ViewPairTraining:
     plateau = {"factor": options.plateau_factor, "patience": options.plateau_patience} if options.plateau else None
     ball_radius_A = options.length_voxels * options.resolution_A / 2
     return ViewPairTraining(model, options.mode, options.lr, plateau, ball_radius_A)
+
+
+def _environment() -> dict[str, Any]:
+    """Return under which conditions a segment is trained."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__), "lightning": version("lightning")}
+    return versions | {"threads": torch.get_num_threads(), "device": device, "simd": simd_variant()}
 
 
 def _n_parameters(module: ViewPairTraining) -> int:

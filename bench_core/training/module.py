@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import nn
 from bench_core.datasets import MODES
 from bench_core.errors import DivergenceError, RunError
 from bench_core.training.losses import mean_squared_displacement_A2, pair_loss
+
+_REMEDY = "try a smaller --lr or --precision 32"
 
 
 def built(architecture: str, backend: str, mode: str, options: dict[str, Any]) -> nn.Module:
@@ -90,13 +93,13 @@ class ViewPairTraining(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         loss, quality = self._judged(batch)
-        value = float(loss.detach())
-        if not torch.isfinite(loss.detach()):
-            step = self.trainer.global_step + 1
-            raise DivergenceError(f"the loss of step {step} is {value}: try a smaller --lr or --precision 32")
+        # Reading it waits for a GPU, once per step; of several devices each logs the mean over all.
+        mean_loss, mean_quality = self._reduced(torch.stack([loss.detach().double(), quality.mean()]), "mean")
+        if not math.isfinite(mean_loss):
+            raise DivergenceError(f"the loss of step {self.trainer.global_step + 1} is {mean_loss}: {_REMEDY}")
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.last |= {"train_loss": value, f"train_{self._quality}": float(quality.mean()), "lr": lr}
-        self.log("train_loss", loss, logger=False)
+        self.last |= {"train_loss": mean_loss, f"train_{self._quality}": mean_quality, "lr": lr}
+        self.log("train_loss", mean_loss, logger=False)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -109,9 +112,11 @@ class ViewPairTraining(LightningModule):
         self._sums = torch.zeros(3, dtype=torch.float64)
 
     def on_validation_epoch_end(self) -> None:
-        sums = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
-        loss, quality, n_examples = (float(value) for value in sums)
+        loss, quality, n_examples = self._reduced(self._sums, "sum")
         loss /= n_examples
+        if not math.isfinite(loss):
+            step = self.trainer.global_step
+            raise DivergenceError(f"the held-out loss after step {step} is {loss}: {_REMEDY}")
         self.last |= {"val_loss": loss, f"val_{self._quality}": quality / n_examples, "val_examples": n_examples}
         for name in ("val_loss", f"val_{self._quality}"):
             self.log(name, self.last[name], logger=False)
@@ -149,6 +154,11 @@ class ViewPairTraining(LightningModule):
     @property
     def _quality(self) -> str:
         return "accuracy" if self.mode == "direction" else "rmsd_A"
+
+    def _reduced(self, figures: torch.Tensor, how: str) -> list[float]:
+        """Return figures of all devices together, as their "sum" or "mean"."""
+        together = self.trainer.strategy.reduce(figures.to(self.device), reduce_op=how)
+        return together.tolist()
 
     def _judged(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the batch's loss and each example's quality (1 or 0 for a direction, Å for a frame)."""

@@ -69,8 +69,8 @@ class Run:
     def checkpoints(self) -> Path:
         return self.folder / CHECKPOINTS
 
-    def begin(self, argv: list[str], step: int = 0, resumed_from: str | None = None) -> Path:
-        """Add a segment that starts after `step` steps and return its folder.
+    def begin(self, argv: list[str], step: int = 0, resumed_from: str | None = None, **facts: Any) -> Path:
+        """Add a segment that starts after `step` steps and return its folder; `facts` are further entries of it.
 
         Raises:
             RunError: the run is being trained just now.
@@ -99,6 +99,7 @@ class Run:
             "ended": None,
             "outcome": "running",
             "reason": None,
+            **facts,
         }
         self.record["segments"].append(segment)
         self.write()

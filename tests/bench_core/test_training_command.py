@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
@@ -257,13 +258,49 @@ def test_a_killed_worker_is_named(tiny: tuple[str | Path, ...], tmp_path: Path) 
     assert f"(pid {children[-1]}) died" in str(only_run(tmp_path).reason())
 
 
+def test_a_profiler_of_another_package(
+    train: Train, tiny: tuple[str | Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = train(*tiny, "--profiler", "workers")
+    if not entry_points(group="bench_core.profilers", name="workers"):
+        assert refused.returncode == 2
+        assert "--profiler workers is not installed: `pip install bench_harness`" in refused.stderr
+    package = tmp_path / "site" / "offers-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: offers\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[bench_core.profilers]\nworkers = tiny_models:profiler\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    out = tmp_path / "profiled"
+    assert train(*tiny, "--out", out, "--profiler", "workers").returncode == 0
+    assert len(list(out.glob("*/segment_000/fit-offered.txt"))) == 1
+
+
+def test_a_signal_to_all_processes_is_no_death_of_workers(tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
+    """As a scheduler or a container sends it."""
+    process = started(tmp_path, *tiny, "--workers", "2", "--epoch-size", "4000", "--val-every", "1000")
+    os.killpg(process.pid, signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143, stderr
+    run_ = only_run(tmp_path)
+    assert run_.state() == "interrupted"
+    assert str(run_.reason()).startswith("stopped by SIGTERM")
+    assert [path.name for path in run_.checkpoints.iterdir()] == [f"step_{run_.record['step']:09d}.ckpt"]
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_run(train: Train, tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
-    """Each takes half of every batch: they see the examples that one process sees, and log one run."""
-    two = ("--accelerator", "cpu", "--devices", "2", "--strategy", "ddp", "--json")
+    """Each takes half of every batch: together they do the steps of one process, and log one run."""
+    tiny = (*tiny, "--model-option", "norm=false", "--json")  # batch statistics are each process's own
+    two = ("--accelerator", "cpu", "--devices", "2", "--strategy", "ddp")
     together = subprocess.run(command(*tiny, *two), capture_output=True, text=True, timeout=150, env=environment())
     assert together.returncode == 0, together.stderr
     (result,) = json.loads(together.stdout)["runs"]
     assert result["state"] == "finished"
-    assert len(registered(tmp_path)) == 1
-    assert [row["step"] for row in joined_log(only_run(tmp_path)) if "train_loss" in row] == list(range(1, 9))
+    both = only_run(tmp_path)
+    assert train(*tiny, "--out", tmp_path / "alone").returncode == 0
+    rows = list(zip(joined_log(both), joined_log(only_run(tmp_path / "alone")), strict=True))
+    assert len(rows) == 10
+    for row, alone in rows:
+        names = alone.keys() - {"wall_s"}
+        assert {name: row[name] for name in names} == pytest.approx({name: alone[name] for name in names}, rel=1e-4)
+    assert together.stderr.count("step 4 of 8") == 1

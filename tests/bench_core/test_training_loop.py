@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from torch.utils.data import Dataset
 from bench_core.errors import BenchCoreError, LoaderError, RunError
 from bench_core.training import checkpoints, data, fit
 from bench_core.training.options import TrainOptions
-from bench_core.training.runs import Run, find_run, registered
+from bench_core.training.runs import Run, find_run, joined_log, registered
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("_tiny_models_can_be_imported")]
 
@@ -27,8 +30,8 @@ def _tiny_models_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 class Pairs(Dataset[Any]):
     """Random pairs; one of them takes for ever, or cannot be had."""
 
-    def __init__(self, hangs_at: int = -1, fails_at: int = -1) -> None:
-        self.hangs_at, self.fails_at = hangs_at, fails_at
+    def __init__(self, hangs_at: int = -1, fails_at: int = -1, dies_after: int = -1, count: str = "") -> None:
+        self.hangs_at, self.fails_at, self.dies_after, self.count = hangs_at, fails_at, dies_after, count
 
     def __len__(self) -> int:
         return 16
@@ -38,6 +41,11 @@ class Pairs(Dataset[Any]):
             time.sleep(100)
         if index == self.fails_at:
             raise BenchCoreError(f"structure of example {index} is gone")
+        if self.count:
+            with Path(self.count).open("a") as file:  # counts the examples made, in whatever worker
+                file.write(".")
+            if Path(self.count).stat().st_size == self.dies_after:
+                os.kill(os.getpid(), signal.SIGKILL)
         generator = torch.Generator().manual_seed(index)
         return torch.randn(2, 4, 7, 7, 7, generator=generator), index % 6
 
@@ -76,6 +84,30 @@ def test_an_error_of_the_data_is_the_runs_reason(options: TrainOptions, tmp_path
         fit.start(failing, tmp_path, [])
     (run,) = registered(tmp_path)
     assert run.reason() == "structure of example 9 is gone"
+
+
+@pytest.mark.parametrize("examples", [9, 13, 17, 25, 29])
+def test_what_was_done_before_a_worker_died_is_kept(options: TrainOptions, tmp_path: Path, examples: int) -> None:
+    """Epochs of 4 steps, a validation each 3: the worker dies within an epoch, or making the next one's first batch.
+
+    Going on ends in the weights of a run whose workers lived.
+    """
+    options = options.changed_by({"max_steps": 8, "workers": 1, "checkpoint_every": 100})
+    options = dataclasses.replace(options, val_every=3, plateau=True, plateau_patience=0)
+    whole = fit.start(options, tmp_path / "whole", [])
+    dying = {"logger_options": {"dies_after": examples, "count": str(tmp_path / "count")}}
+    with pytest.raises(LoaderError, match="SIGKILL"):
+        fit.start(options.changed_by(dying), tmp_path / "dying", [])
+    (run,) = registered(tmp_path / "dying")
+    path = checkpoints.newest(run.checkpoints)
+    assert 1 <= checkpoints.read(path)["global_step"] == run.record["step"] <= (examples - 1) // 4
+    fit.resume(run, path, options, [])
+    ends = [checkpoints.read(checkpoints.newest(each.checkpoints)) for each in (whole, run)]
+    assert ends[0]["global_step"] == ends[1]["global_step"] == 8
+    for name, weights in ends[0]["state_dict"].items():
+        assert torch.equal(weights, ends[1]["state_dict"][name]), name
+    logs = [[(row["step"], row.get("train_loss"), row["lr"]) for row in joined_log(each)] for each in (whole, run)]
+    assert logs[0] == logs[1]
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(options: TrainOptions, tmp_path: Path) -> None:

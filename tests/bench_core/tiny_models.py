@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import SimpleProfiler
 from torch import nn
 
 from bench_core.models.stock.importing import import_escnn
@@ -16,11 +18,12 @@ from bench_core.models.stock.importing import import_escnn
 class Tiny(nn.Module):
     """A convolution of each view, pooled, and one linear layer."""
 
-    def __init__(self, mode: str, width: int = 4, dropout: float = 0.0) -> None:
+    def __init__(self, mode: str, width: int = 4, dropout: float = 0.0, norm: bool = True) -> None:
         super().__init__()
         self.mode = mode
+        normed = nn.BatchNorm3d(width) if norm else nn.Identity()
         self.encoder = nn.Sequential(
-            nn.Conv3d(4, width, 3, stride=2, bias=False), nn.BatchNorm3d(width), nn.ReLU(), nn.Dropout(dropout)
+            nn.Conv3d(4, width, 3, stride=2, bias=False), normed, nn.ReLU(), nn.Dropout(dropout)
         )
         self.head = nn.Linear(2 * width, 6 if mode == "direction" else 12)
 
@@ -119,8 +122,8 @@ class Recorder(Logger):
             print(json.dumps(row), file=file)
 
 
-def tiny(backend: str, mode: str, width: int = 4, dropout: float = 0.0) -> nn.Module:
-    return Tiny(mode, width, dropout)
+def tiny(backend: str, mode: str, width: int = 4, dropout: float = 0.0, norm: bool = True) -> nn.Module:
+    return Tiny(mode, width, dropout, norm)
 
 
 def explosive(backend: str, mode: str) -> nn.Module:
@@ -137,3 +140,8 @@ def slow(backend: str, mode: str, pause_at: int = 0, pause_s: float = 0.0) -> nn
 
 def steerable(backend: str, mode: str) -> nn.Module:
     return Steerable()
+
+
+def profiler(folder: Path) -> SimpleProfiler:
+    """What a package offers in the entry-point group bench_core.profilers."""
+    return SimpleProfiler(dirpath=folder, filename="offered")
