@@ -94,7 +94,7 @@ def _loading(arguments: argparse.Namespace, folder: Path) -> Any:
     device = _device(arguments.device)
     step = None
     if arguments.arch:
-        model = built(arguments.arch, arguments.backend, arguments.mode, {}).to(device)
+        model = built(arguments.arch, arguments.backend, arguments.mode, {}, arguments.length_voxels).to(device)
         step = train_step(model, arguments.mode, grid.length_A / 2)
     how: dict[str, Any] = {"start_method": arguments.start_method, "timeout_s": arguments.timeout}
     return Loading(open_origins(folder), ImageSpec(grid, CHANNELS), device, step, mode=arguments.mode, **how)

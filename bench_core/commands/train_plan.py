@@ -56,7 +56,7 @@ def _measured(arguments: argparse.Namespace, options: TrainOptions, has_arch: bo
             say("measuring an example")
             figures["example_s"] = measure.example_s(pairs)
     if has_arch:
-        model = built(options.arch, options.backend, options.mode, options.model_options)
+        model = built(options.arch, options.backend, options.mode, options.model_options, options.length_voxels)
         figures["parameters"] = sum(parameter.numel() for parameter in model.parameters())
         if arguments.step_s is None:
             say(f"measuring a step of {options.arch}")

@@ -149,7 +149,7 @@ def _reason(error: BaseException) -> str:
 
 def _module(options: TrainOptions) -> ViewPairTraining:
     torch.manual_seed(options.seed)
-    model = built(options.arch, options.backend, options.mode, options.model_options)
+    model = built(options.arch, options.backend, options.mode, options.model_options, options.length_voxels)
     plateau = {"factor": options.plateau_factor, "patience": options.plateau_patience} if options.plateau else None
     ball_radius_A = options.length_voxels * options.resolution_A / 2
     return ViewPairTraining(model, options.mode, options.lr, plateau, ball_radius_A)

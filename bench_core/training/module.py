@@ -17,27 +17,39 @@ from bench_core.training.losses import mean_squared_displacement_A2, pair_loss
 _REMEDY = "try a smaller --lr or --precision 32"
 
 
-def built(architecture: str, backend: str, mode: str, options: dict[str, Any]) -> nn.Module:
+def built(
+    architecture: str, backend: str, mode: str, options: dict[str, Any], length_voxels: int | None = None
+) -> nn.Module:
     """Build a model by the name of its architecture, or by "module:function", called with (backend, mode, options).
 
     Raises:
-        RunError: no such architecture, module or function, or options that it does not take.
+        RunError: no such architecture, module or function, options that it does not take, or images of another edge
+            than `length_voxels`.
     """
-    module_name, _, function = architecture.partition(":")
+    module, _, function = architecture.partition(":")
     try:
         if function:
-            make = getattr(importlib.import_module(module_name), function)
-            model = make(backend=backend, mode=mode, **options)
+            model = getattr(importlib.import_module(module), function)(backend=backend, mode=mode, **options)
         else:
             models = importlib.import_module("bench_core.models")
-            if architecture not in models.ARCHITECTURES:
-                raise RunError(f"--arch {architecture} is unknown: choose one of {', '.join(models.ARCHITECTURES)}")
             model = models.build(architecture, backend=backend, mode=mode, **options)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise RunError(f"--arch {architecture} cannot be built: {error}") from error
+    if not function:
+        _check_images(models.find_architecture(architecture), options, length_voxels)
     if not isinstance(model, nn.Module):
         raise RunError(f"--arch {architecture} built a {type(model).__name__}, not a torch.nn.Module")
     return model
+
+
+def _check_images(table: Any, options: dict[str, Any], length_voxels: int | None) -> None:
+    side = options.get("input_side", table.input_side)
+    sides = set(side) if isinstance(side, (list, tuple)) else {side}
+    if length_voxels is not None and sides != {length_voxels}:
+        raise RunError(
+            f"--length-voxels {length_voxels} does not fit --arch {table.name}, which takes {side}: use that, or "
+            f"--model-option input_side={length_voxels} where the layers allow it"
+        )
 
 
 class ViewPairTraining(LightningModule):

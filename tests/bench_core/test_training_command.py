@@ -77,6 +77,8 @@ def tiny(prepared_folder: Path, tmp_path: Path) -> tuple[str | Path, ...]:
         (("--arch", "no_such_module:f"), "--arch no_such_module:f cannot be built: No module named"),
         (("--arch", "tiny_models:no"), "--arch tiny_models:no cannot be built"),
         (("--arch", "tiny_models:tiny", "--model-option", "depth=3"), "unexpected keyword argument 'depth'"),
+        (("--arch", "arch_9"), "--arch arch_9 cannot be built: no architecture 'arch_9': choose one of arch_0, "),
+        (("--arch", "arch_0"), "--length-voxels 9 does not fit --arch arch_0, which takes 21: use that, or"),
         (("--resume", "nothing"), "nothing: there is no such run in "),
         (("--plan",), "--plan needs --arch NAME to measure a step of, or --step-s"),
         (
