@@ -24,6 +24,7 @@ RECENT = 20
 JUMP_DEVIATIONS = 4.0
 JUMP_SHARE = 0.2
 LEAST_TO_JUDGE = 5
+TELL_EVERY_S = 60.0
 
 
 def is_jump(before: Sequence[float], after: float) -> bool:
@@ -51,14 +52,15 @@ class Journal(Callback):
         self._steps_per_epoch = steps_per_epoch
         self._warn = warn
         self._reached = reached or (lambda step, metrics: None)
-        self._recent: deque[float] = deque(maxlen=RECENT)
-        self._resumed = False
+        self._recent: dict[str, deque[float]] = {name: deque(maxlen=RECENT) for name in ("train", "val")}
+        self._resumed: set[str] = set()
         self._spent_s = 0.0
         self._started = time.monotonic()
+        self._last_told = self._started
         self._first_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.monotonic()
+        self._started = self._last_told = time.monotonic()
         self._first_step = trainer.global_step
 
     @property
@@ -70,35 +72,39 @@ class Journal(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         last = _of(pl_module).last
-        self._judge_jump(trainer.global_step, last["train_loss"])
-        self._recent.append(last["train_loss"])
+        self._judge_jump("train", trainer.global_step, last["train_loss"])
         self._log(trainer, {name: value for name, value in last.items() if not name.startswith("val_")})
+        if time.monotonic() - self._last_told > TELL_EVERY_S:
+            self._tell(trainer, last)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         last = _of(pl_module).last
+        self._judge_jump("val", trainer.global_step, last["val_loss"])
         self._log(
             trainer, {name: value for name, value in last.items() if name.startswith("val_")} | {"lr": last["lr"]}
         )
         self._reached(trainer.global_step, last)
-        if trainer.is_global_zero:
-            notices.info(self._told(trainer, last))
+        self._tell(trainer, last)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"recent": list(self._recent), "wall_s": self.wall_s}
+        return {"recent": {name: list(losses) for name, losses in self._recent.items()}, "wall_s": self.wall_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._recent.extend(state_dict["recent"])
+        for name, losses in state_dict["recent"].items():
+            self._recent[name].extend(losses)
         self._spent_s = state_dict["wall_s"]
-        self._resumed = True
+        self._resumed = set(self._recent)
 
-    def _judge_jump(self, step: int, loss: float) -> None:
-        if self._resumed and is_jump(self._recent, loss):
-            mean = statistics.fmean(self._recent)
+    def _judge_jump(self, name: str, step: int, loss: float) -> None:
+        before = self._recent[name]
+        if name in self._resumed and is_jump(before, loss):
+            mean = statistics.fmean(before)
             self._warn(
-                f"the loss jumped at the resume: {loss:.4g} in step {step}, {mean:.4g} in the {len(self._recent)} "
-                "steps before; was the checkpoint, the data or a version changed?"
+                f"the {name}_loss jumped at the resume: {loss:.4g} after step {step}, and {mean:.4g} in the mean of "
+                f"the {len(before)} before; was the checkpoint, the data or a version changed?"
             )
-        self._resumed = False
+        self._resumed.discard(name)
+        before.append(loss)
 
     def _log(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         step = trainer.global_step
@@ -107,10 +113,12 @@ class Journal(Callback):
             logger.log_metrics(row, step=step)
             logger.save()
 
-    def _told(self, trainer: Trainer, last: dict[str, float]) -> str:
+    def _tell(self, trainer: Trainer, last: dict[str, float]) -> None:
+        self._last_told = time.monotonic()
         figures = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "val_examples")
-        step_s = (time.monotonic() - self._started) / max(1, trainer.global_step - self._first_step)
-        return f"step {trainer.global_step} of {trainer.max_steps}: {figures}, {step_s:.3g} s per step"
+        step_s = (self._last_told - self._started) / max(1, trainer.global_step - self._first_step)
+        if trainer.is_global_zero:
+            notices.info(f"step {trainer.global_step} of {trainer.max_steps}: {figures}, {step_s:.3g} s per step")
 
 
 class Checkpoints(Callback):

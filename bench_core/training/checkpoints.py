@@ -33,6 +33,8 @@ def write(trainer: Trainer, folder: Path, step: int) -> Path:
         temporary.replace(path)
         for old in every(folder)[:-KEEP]:
             old.unlink(missing_ok=True)
+        for unfinished in folder.glob(".*.partial"):  # of a process that was killed while it wrote
+            unfinished.unlink(missing_ok=True)
     return path
 
 

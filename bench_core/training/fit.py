@@ -65,6 +65,8 @@ def resume(run: Run, path: Path, options: TrainOptions, argv: list[str]) -> Run:
     data = data_module(options)
     found = checkpoints.read(path)[checkpoints.IDENTITY]
     checkpoints.check_identity(path, found, identity(run, options, data))
+    if found["torch"] != torch.__version__:
+        notices.warning(f"torch was {found['torch']} and is {torch.__version__}: the run may not go on exactly")
     if found["step"] >= total_steps(options, data):
         raise RunError(f"{run.id} has done its {found['step']} steps: give a larger --max-steps or --max-epochs")
     return _fit(run, options, _module(options), data, argv, path, found["step"])
@@ -136,11 +138,18 @@ def _stopped_workers_are_no_failure(stop: StopRequest) -> Iterator[None]:
 
 def _check(options: TrainOptions) -> None:
     """Refuse what Lightning would quietly change."""
-    on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
+    on_cpu = _accelerator(options) == "cpu"
     if on_cpu and options.precision.startswith("16"):
         raise RunError(f"--precision {options.precision} needs a GPU: on the CPU use bf16-mixed")
     if on_cpu and options.pin_memory:
         notices.warning("--pin-memory does nothing without CUDA")
+
+
+def _accelerator(options: TrainOptions) -> str:
+    """Return "cpu" or "cuda"; others lack the float64 that metrics are summed in."""
+    if options.accelerator != "auto":
+        return options.accelerator
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _reason(error: BaseException) -> str:
@@ -188,7 +197,7 @@ def _trainer(
     )
     try:
         return Trainer(
-            accelerator=options.accelerator,
+            accelerator=_accelerator(options),
             devices=options.devices,
             strategy=options.strategy,
             precision=options.precision,  # type: ignore[arg-type]

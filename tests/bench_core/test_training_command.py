@@ -153,6 +153,12 @@ def test_diverging_exits_3_and_other_seeds_go_on(train: Train, tiny: tuple[str |
     listed = train("--list", "--out", tmp_path)
     assert listed.stdout.count("failed") == 3
     assert listed.stdout.count("the loss of step 3 is nan") == 3
+    records = json.loads(train("--list", "--out", tmp_path, "--json").stdout)["runs"]
+    assert [record["state"] for record in records] == ["failed"] * 3
+    without = train("--resume", records[0]["id"], "--out", tmp_path)
+    assert without.returncode == 2
+    assert "holds no checkpoint: the run ended before its first; start it anew" in without.stderr
+    assert train("--list", "--out", tmp_path / "none").stdout == f"no runs in {tmp_path}/none\n"
 
 
 def test_a_logger_and_a_profiler_of_lightning(train: Train, tiny: tuple[str | Path, ...], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench_core import ImageSpec, OriginStore
 from bench_core.__main__ import main
@@ -126,3 +127,11 @@ def test_the_command_draws_and_prints(
     assert "not applicable: no CUDA here" in capsys.readouterr().out
     assert main(["sweep", *few, *small, "--plot", str(tmp_path / "sweep.docx")]) == 2
     assert "--plot" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_sweep_on_a_gpu_measures_pinned_memory(origins: OriginStore, small_image: ImageSpec) -> None:
+    rows = sweep(Loading(origins, small_image, "cuda"), Setting(1, 4), {"pin_memory": [True]}, repeats=1, examples=8)
+    assert [len(row.samples) for row in rows] == [1, 1]
+    assert all(sample.transfer_s > 0 for row in rows for sample in row.samples)

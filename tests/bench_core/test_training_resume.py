@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from bench_core import embedded_structure, read_atoms
 from bench_core.errors import CheckpointError, DivergenceError, RunError
+from bench_core.origins.prepare import prepare_store
 from bench_core.training import checkpoints, fit
 from bench_core.training.callbacks import is_jump
 from bench_core.training.options import TrainOptions
@@ -126,12 +128,15 @@ def resume(run: Run, path: Path, options: TrainOptions) -> Run:
 
 
 def test_checkpoints_of_others_are_refused(options: TrainOptions, tmp_path: Path) -> None:
-    run, other = (fit.start(replace(options, seed=seed), tmp_path, []) for seed in (0, 1))
+    run, other = (fit.start(replace(options, seed=seed), tmp_path / "runs", []) for seed in (0, 1))
     path = checkpoints.newest(run.checkpoints)
     with pytest.raises(CheckpointError, match=f"belongs to another run: {run.id}, not {other.id}"):
         resume(other, path, options)
     with pytest.raises(CheckpointError, match="another architecture: tiny_models:tiny, not tiny_models:caching"):
         resume(run, path, replace(options, arch="tiny_models:caching"))
+    prepare_store({name: embedded_structure(name) for name in ("1gbt", "1a8o")}, tmp_path / "other", read_atoms)
+    with pytest.raises(CheckpointError, match="another data: "):
+        resume(run, path, replace(options, data=str(tmp_path / "other")))
     with pytest.raises(CheckpointError, match="another model_options"):
         resume(run, path, replace(options, model_options={"width": 5}))
     with pytest.raises(RunError, match="has done its 12 steps: give a larger --max-steps"):
@@ -193,8 +198,8 @@ def test_a_jump_after_a_resume_is_flagged(options: TrainOptions, tmp_path: Path)
     torch.save(checkpoint, path)
     resume(run, path, options)
     (warning,) = Run.read(run.folder).record["warnings"]
-    assert warning.startswith("the loss jumped at the resume: ")
-    assert " in step 13, " in warning
+    assert warning.startswith("the train_loss jumped at the resume: ")
+    assert " after step 13, " in warning
 
 
 @pytest.mark.parametrize(
