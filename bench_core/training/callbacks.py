@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from bench_core.errors import LoaderError
+from bench_core.errors import LoaderError, StoppedError
 from bench_core.training import checkpoints
 from bench_core.training.module import ViewPairTraining
 from bench_core.training.runs import Run
@@ -111,7 +111,6 @@ class Journal(Callback):
         row = metrics | {"epoch": (step - 1) // self._steps_per_epoch, "wall_s": self.wall_s}
         for logger in trainer.loggers:
             logger.log_metrics(row, step=step)
-            logger.save()
 
     def _tell(self, trainer: Trainer, last: dict[str, float]) -> None:
         self._last_told = time.monotonic()
@@ -126,7 +125,7 @@ class Checkpoints(Callback):
 
     A checkpoint after a step that a validation follows is written after that validation, with its effect on the
     learning rate: what resumes goes on with the next step, and validates neither twice nor not at all. When the next
-    batch cannot be had, because a worker died, what was done until then is written as well.
+    batch cannot be had, because a worker died or a signal ended the wait, what was done until then is written as well.
     """
 
     def __init__(
@@ -167,7 +166,8 @@ class Checkpoints(Callback):
         self._after_step(trainer, pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if self._between_steps and isinstance(exception, LoaderError) and trainer.world_size == 1:
+        early = isinstance(exception, (LoaderError, StoppedError))
+        if self._between_steps and early and trainer.world_size == 1:
             self._write(trainer, pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -184,7 +184,7 @@ class Checkpoints(Callback):
         if stop or step % self._every == 0 or step == trainer.max_steps:
             self._write(trainer, pl_module)
         if stop:
-            self._stop.can_wait = False
+            self._between_steps = self._stop.can_wait = False
             raise self._stop.error(f"after step {step}; its checkpoint is written")
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -9,7 +9,7 @@ import platform
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ def start(options: TrainOptions, runs_dir: Path, argv: list[str]) -> Run:
     """
     _check(options)
     data = data_module(options)
+    options = _settled(options, data)
     module = _module(options)
     if _joins():
         run = Run.read(Path(os.environ[JOINED_RUN]).parent)
@@ -90,6 +91,12 @@ def total_steps(options: TrainOptions, data: PairsDataModule) -> int:
     return min((bound for bound in bounds if bound), default=data.steps_per_epoch)
 
 
+def _settled(options: TrainOptions, data: PairsDataModule) -> TrainOptions:
+    """Fill in what follows from the data, so that a run which is resumed to more steps keeps its rhythm."""
+    val_every = options.val_every or min(data.steps_per_epoch, total_steps(options, data))
+    return replace(options, val_every=val_every, checkpoint_every=options.checkpoint_every or val_every)
+
+
 def _fit(
     run: Run,
     options: TrainOptions,
@@ -101,6 +108,7 @@ def _fit(
 ) -> Run:
     keeps_record = not _joins()
     if keeps_record:
+        run.record["options"] = asdict(options)
         segment = run.begin(argv, step, path.name if path else None, environment=_environment())
     else:
         segment = Path(os.environ[JOINED_RUN])
@@ -137,7 +145,9 @@ def _stopped_workers_are_no_failure(stop: StopRequest) -> Iterator[None]:
 
 
 def _check(options: TrainOptions) -> None:
-    """Refuse what Lightning would quietly change."""
+    """Refuse what Lightning would quietly change, and processes that it did not start."""
+    if int(os.environ.get("LOCAL_RANK", "0")) and not _joins():
+        raise RunError("$LOCAL_RANK is set: start one process, and --devices N --strategy ddp starts the others")
     on_cpu = _accelerator(options) == "cpu"
     if on_cpu and options.precision.startswith("16"):
         raise RunError(f"--precision {options.precision} needs a GPU: on the CPU use bf16-mixed")
@@ -178,8 +188,8 @@ def _n_parameters(module: ViewPairTraining) -> int:
 def _trainer(
     run: Run, options: TrainOptions, data: PairsDataModule, segment: Path, stop: StopRequest, keeps_record: bool
 ) -> Trainer:
-    total = total_steps(options, data)
-    val_every = options.val_every or min(data.steps_per_epoch, total)
+    assert options.val_every is not None  # settled
+    assert options.checkpoint_every is not None
 
     def warn(text: str) -> None:
         notices.warning(text)
@@ -190,8 +200,8 @@ def _trainer(
     written = Checkpoints(
         run.checkpoints,
         identity(run, options, data),
-        options.checkpoint_every or val_every,
-        val_every,
+        options.checkpoint_every,
+        options.val_every,
         stop,
         run if keeps_record else None,
     )
@@ -201,9 +211,9 @@ def _trainer(
             devices=options.devices,
             strategy=options.strategy,
             precision=options.precision,  # type: ignore[arg-type]
-            max_steps=total,
+            max_steps=total_steps(options, data),
             max_epochs=-1,
-            val_check_interval=val_every,
+            val_check_interval=options.val_every,
             check_val_every_n_epoch=None,
             logger=_loggers(options, segment) if keeps_record else False,
             callbacks=[journal, written],
@@ -223,7 +233,7 @@ def _trainer(
 
 def _loggers(options: TrainOptions, segment: Path) -> list[Logger]:
     """Return the CSV log, which the registry joins and plots, and the logger that the user wants beside it."""
-    loggers: list[Logger] = [CSVLogger(segment, name="", version="")]
+    loggers: list[Logger] = [CSVLogger(segment, name="", version="", flush_logs_every_n_steps=1)]
     if options.logger == "csv":
         return loggers
     module, _, name = options.logger.partition(":")

@@ -111,6 +111,26 @@ def test_resumed_thrice_and_from_an_older_checkpoint(options: TrainOptions, tmp_
     assert times == sorted(times)
 
 
+def test_an_extended_run_keeps_its_rhythm(options: TrainOptions, tmp_path: Path) -> None:
+    """Validations follow the options of its start, and its record those of its last segment."""
+    run = fit.start(replace(options, val_every=None, checkpoint_every=None, max_steps=4), tmp_path, [])
+    again = TrainOptions(**Run.read(run.folder).record["options"]).changed_by({"max_steps": 9})
+    fit.resume(run, checkpoints.newest(run.checkpoints), again, [])
+    assert [row["step"] for row in log(run) if "val_loss" in row] == [4, 8]
+    assert Run.read(run.folder).record["options"]["max_steps"] == 9
+    with pytest.raises(RunError, match="has done its 9 steps"):
+        fit.resume(run, checkpoints.newest(run.checkpoints), again, [])
+
+
+def test_a_process_that_lightning_did_not_start(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(RunError, match=r"\$LOCAL_RANK is set: start one process"):
+        fit.start(options, tmp_path, [])
+    assert not list(tmp_path.iterdir())
+
+
 def test_runs_repeat_and_seeds_differ(options: TrainOptions, tmp_path: Path) -> None:
     a, b, c = (fit.start(replace(options, seed=seed), tmp_path, []) for seed in (0, 0, 1))
     assert differences(final(a), final(b)) == []
