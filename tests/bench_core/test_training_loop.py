@@ -14,9 +14,11 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from bench_core.errors import BenchCoreError, LoaderError, RunError
+from bench_core.errors import BenchCoreError, LoaderError, RunError, StoppedError
 from bench_core.training import checkpoints, data, fit
+from bench_core.training.epoch_loader import EpochLoader
 from bench_core.training.options import TrainOptions
+from bench_core.training.order import BatchOrder
 from bench_core.training.runs import Run, find_run, joined_log, registered
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("_tiny_models_can_be_imported")]
@@ -30,8 +32,11 @@ def _tiny_models_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 class Pairs(Dataset[Any]):
     """Random pairs; one of them takes for ever, or cannot be had."""
 
-    def __init__(self, hangs_at: int = -1, fails_at: int = -1, dies_after: int = -1, count: str = "") -> None:
-        self.hangs_at, self.fails_at, self.dies_after, self.count = hangs_at, fails_at, dies_after, count
+    def __init__(
+        self, hangs_at: int = -1, fails_at: int = -1, count: str = "", ends_after: int = -1, ends_by: int = 0
+    ) -> None:
+        self.hangs_at, self.fails_at = hangs_at, fails_at
+        self.count, self.ends_after, self.ends_by = count, ends_after, ends_by
 
     def __len__(self) -> int:
         return 16
@@ -44,10 +49,20 @@ class Pairs(Dataset[Any]):
         if self.count:
             with Path(self.count).open("a") as file:  # counts the examples made, in whatever worker
                 file.write(".")
-            if Path(self.count).stat().st_size == self.dies_after:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if Path(self.count).stat().st_size == self.ends_after:
+                os.kill(os.getpid(), self.ends_by)
         generator = torch.Generator().manual_seed(index)
         return torch.randn(2, 4, 7, 7, 7, generator=generator), index % 6
+
+
+class Numbers(Dataset[int]):
+    """Each example is its index."""
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> int:
+        return index
 
 
 class PairsModule(data.PairsDataModule):
@@ -95,19 +110,52 @@ def test_what_was_done_before_a_worker_died_is_kept(options: TrainOptions, tmp_p
     options = options.changed_by({"max_steps": 8, "workers": 1, "checkpoint_every": 100})
     options = dataclasses.replace(options, val_every=3, plateau=True, plateau_patience=0)
     whole = fit.start(options, tmp_path / "whole", [])
-    dying = {"logger_options": {"dies_after": examples, "count": str(tmp_path / "count")}}
+    end = {"ends_after": examples, "ends_by": signal.SIGKILL, "count": str(tmp_path / "count")}
     with pytest.raises(LoaderError, match="SIGKILL"):
-        fit.start(options.changed_by(dying), tmp_path / "dying", [])
+        fit.start(options.changed_by({"logger_options": end}), tmp_path / "dying", [])
     (run,) = registered(tmp_path / "dying")
     path = checkpoints.newest(run.checkpoints)
     assert 1 <= checkpoints.read(path)["global_step"] == run.record["step"] <= (examples - 1) // 4
     fit.resume(run, path, options, [])
+    assert_same(whole, run)
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_a_signal_stops_after_the_step_and_its_validation(options: TrainOptions, tmp_path: Path, step: int) -> None:
+    """In the midst of an epoch, where a validation is due, at the end of an epoch: what goes on is the same run."""
+    options = options.changed_by({"max_steps": 8, "checkpoint_every": 100})
+    options = dataclasses.replace(options, val_every=3, plateau=True, plateau_patience=0)
+    whole = fit.start(options, tmp_path / "whole", [])
+    end = {"ends_after": 4 * step, "ends_by": signal.SIGTERM, "count": str(tmp_path / "count")}
+    with pytest.raises(StoppedError, match=f"stopped by SIGTERM, after step {step}; its checkpoint is written") as why:
+        fit.start(options.changed_by({"logger_options": end}), tmp_path / "stopped", [])
+    assert why.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    (run,) = registered(tmp_path / "stopped")
+    assert ["val_loss" in row for row in joined_log(run)].count(True) == step // 3
+    fit.resume(run, checkpoints.newest(run.checkpoints), options, [])
+    assert_same(whole, run)
+
+
+def assert_same(whole: Run, run: Run) -> None:
+    """Hold the weights at the end of two runs against each other, and their logs."""
     ends = [checkpoints.read(checkpoints.newest(each.checkpoints)) for each in (whole, run)]
     assert ends[0]["global_step"] == ends[1]["global_step"] == 8
     for name, weights in ends[0]["state_dict"].items():
         assert torch.equal(weights, ends[1]["state_dict"][name]), name
-    logs = [[(row["step"], row.get("train_loss"), row["lr"]) for row in joined_log(each)] for each in (whole, run)]
+    figures = ("step", "train_loss", "val_loss", "lr")
+    logs = [[[row.get(name) for name in figures] for row in joined_log(each)] for each in (whole, run)]
     assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_each_epoch_has_its_own_order_and_is_taken_up_where_training_stands(workers: int) -> None:
+    order = BatchOrder(16, 4, seed=5)
+    for done in (0, 3, 4, 9):
+        loader = EpochLoader(Numbers(), order, workers, steps_done=lambda done=done: done)
+        assert [batch.tolist() for batch in loader] == list(order.batches(done // 4, done % 4))
+    assert len(loader) == 4
+    assert not multiprocessing.active_children()
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(options: TrainOptions, tmp_path: Path) -> None:
