@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -179,9 +180,9 @@ def test_a_process_id_that_was_given_to_another_process_is_no_sign_of_life(
     assert run.state() == "running"
 
 
+@pytest.mark.skipif(find_spec("escnn") is None, reason="escnn is not installed")
 def test_stock_escnn_leaves_no_filters_in_checkpoints(options: TrainOptions, tmp_path: Path) -> None:
     """A convolution of escnn holds its filter when it is built and when it evaluates."""
-    pytest.importorskip("escnn")
     escnn_options = TrainOptions(
         arch="tiny_models:steerable", dataset="random", batch_size=4, max_steps=4, val_every=2, checkpoint_every=1
     )
