@@ -1,16 +1,14 @@
 """View-pair networks of the dense backend: counts, equivariance with its convention, modes, states, compilation."""
 
 import copy
-import itertools
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
+from equivariance import equivariance_error, settled
 from torch import nn
 
 from bench_core.errors import ModelError
-from bench_core.frames import CUBE_FACES
 from bench_core.models import ARCHITECTURES, Architecture, Pool, SteerableConv, build
 from bench_core.models.dense.networks import DenseClassifier, rigid_frame
 
@@ -31,46 +29,6 @@ TINY = Architecture(
     2,
     11,
 )
-Rotation = tuple[tuple[int, ...], tuple[int, ...]]
-
-
-def cube_rotations() -> list[np.ndarray]:
-    found = []
-    for axes in itertools.permutations(range(3)):
-        for signs in itertools.product((1, -1), repeat=3):
-            matrix = np.zeros((3, 3), dtype=int)
-            matrix[range(3), axes] = signs
-            if round(np.linalg.det(matrix)) == 1:
-                found.append(matrix)
-    return found
-
-
-def rotated(x: torch.Tensor, rotation: np.ndarray) -> torch.Tensor:
-    """Return images (..., L, L, L), axes x, y, z, turned by a rotation: what was at p is at R p."""
-    source, sign = np.abs(rotation).argmax(axis=1), rotation.sum(axis=1)
-    first = x.dim() - 3
-    turned = x.permute(*range(first), *(first + int(axis) for axis in source))
-    return turned.flip([first + axis for axis in range(3) if sign[axis] < 0])
-
-
-def settled(model: nn.Module, x: torch.Tensor) -> nn.Module:
-    """Return the model in eval mode with the batch-norm statistics of x."""
-    with torch.no_grad():
-        model.train()(x), model(x)
-    return model.eval()
-
-
-def equivariance_error(model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> float:
-    """Return max |logits(R d, R x) - logits(d, x)| over the rotations of the cube, over the largest logit."""
-    rotations = cube_rotations()
-    with torch.no_grad():
-        logits = model(x)
-        turned = model(torch.cat([rotated(x, rotation) for rotation in rotations])).unflatten(0, (len(rotations), -1))
-    worst = 0.0
-    for rotation, after in zip(rotations, turned, strict=True):
-        faces = [int(np.flatnonzero((rotation @ face == CUBE_FACES).all(axis=1))[0]) for face in CUBE_FACES]
-        worst = max(worst, float((after[:, faces] - logits).abs().max()))
-    return worst / float(logits.abs().max())
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

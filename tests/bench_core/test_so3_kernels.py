@@ -1,17 +1,15 @@
-"""Harmonics, coupling coefficients, kernel bases and Fourier matrices: their laws, and the counts they give."""
-
-import itertools
+"""Harmonics, kernel bases and Fourier matrices: their laws, and the counts they give."""
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from equivariance import CUBE_ROTATIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from bench_core.models.constants import rotation_grid
-from bench_core.models.so3.clebsch_gordan import clebsch_gordan
 from bench_core.models.so3.fourier import analysis_matrix, sampling_matrix, sphere_matrix
+from bench_core.models.so3.grids import rotation_grid
 from bench_core.models.so3.harmonics import spherical_harmonics, wigner_d
 from bench_core.models.so3.kernels import (
     Degrees,
@@ -26,18 +24,6 @@ Array = npt.NDArray[np.float64]
 REGULAR = regular_degrees(2)
 degrees = st.integers(0, 6)
 rotations = st.integers(0, 2**32 - 1).map(lambda seed: Rotation.random(rng=seed).as_matrix())
-
-
-def cube_rotations() -> list[Array]:
-    """Return the 24 rotations of the cube."""
-    found = []
-    for axes in itertools.permutations(range(3)):
-        for signs in itertools.product((1.0, -1.0), repeat=3):
-            matrix = np.zeros((3, 3))
-            matrix[range(3), axes] = signs
-            if np.linalg.det(matrix) > 0:
-                found.append(matrix)
-    return found
 
 
 def field_rotation(field: Degrees, rotation: Array) -> Array:
@@ -66,19 +52,6 @@ def test_degree_one_is_y_z_x_and_the_origin_has_only_degree_zero() -> None:
     assert not any(spherical_harmonics(degree, np.zeros((2, 3))).any() for degree in range(1, 5))
 
 
-@given(m=degrees, n=degrees, j=degrees, rotation=rotations)
-@settings(max_examples=60, deadline=None)
-def test_coupling_is_orthonormal_and_turns_with_the_degrees(m: int, n: int, j: int, rotation: Array) -> None:
-    if not abs(m - n) <= j <= m + n:
-        with pytest.raises(ValueError, match=f"degrees {m} and {n} couple to {abs(m - n)}..{m + n}, not to {j}"):
-            clebsch_gordan(m, n, j)
-        return
-    coupling = clebsch_gordan(m, n, j)
-    np.testing.assert_allclose(np.einsum("abc,abd->cd", coupling, coupling), np.eye(2 * j + 1), atol=1e-13)
-    turned = np.einsum("abc,ad,be->dec", coupling, wigner_d(m, rotation), wigner_d(n, rotation))
-    np.testing.assert_allclose(turned, np.einsum("dek,ck->dec", coupling, wigner_d(j, rotation)), atol=1e-12)
-
-
 @pytest.mark.parametrize(
     ("into", "out", "counts"),
     [
@@ -103,7 +76,7 @@ def test_kernels_turn_with_their_fields(into: Degrees, out: Degrees, kernel: int
     norms = np.square(padded).sum(axis=(1, 2, 3))
     assert set(np.round(norms, 5)) <= {2.0 * degree + 1 for degree in out}
     points = voxel_points(kernel)
-    for rotation in cube_rotations():
+    for rotation in CUBE_ROTATIONS:
         # K(R p) = D_out(R) K(p) D_in(R)^T
         places = np.array([np.flatnonzero((points == point).all(axis=1))[0] for point in np.round(points @ rotation.T)])
         left, right = field_rotation(out, rotation), field_rotation(into, rotation)

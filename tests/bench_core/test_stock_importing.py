@@ -64,7 +64,7 @@ print(_numerical_thomson.cache.store_backend, escnn.group._clebsh_gordan.cache.s
 
 
 def test_importing_bench_core_imports_neither_torch_nor_escnn() -> None:
-    code = "import bench_core.models.constants; print({'torch', 'escnn', 'joblib'} & set(sys.modules))"
+    code = "import bench_core.models.so3.grids; print({'torch', 'escnn', 'joblib'} & set(sys.modules))"
     result = run_python(code)
     assert result.stdout == "set()\n", result.stderr
 

@@ -7,16 +7,17 @@ import io
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.transform import Rotation
+from equivariance import CUBE_ROTATIONS, equivariance_error, faces_after, settled, spread
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
 from bench_core.models.architectures import ARCHITECTURES
 from bench_core.models.building import build
 from bench_core.models.conversion import to_dense
+from bench_core.models.so3.fourier import KERNEL_AXES
 from bench_core.models.stock.importing import import_escnn
 from bench_core.models.stock.initialization import he_initialize
-from bench_core.models.stock.networks import ESCNN_AXES, StockClassifier, fourier_relu
+from bench_core.models.stock.networks import StockClassifier, fourier_relu
 from bench_core.models.tables import Architecture, Pool, SteerableConv
 
 PARAMETERS = {
@@ -33,8 +34,6 @@ PARAMETERS = {
 
 SMALL = Architecture("small", (SteerableConv(1, 3), SteerableConv(2, 3, stride=2), SteerableConv(2, 3)), 2, 9)
 
-CUBE_ROTATIONS = np.rint(Rotation.create_group("O").as_matrix()).astype(int)
-
 
 @pytest.fixture
 def model() -> StockClassifier:
@@ -42,43 +41,10 @@ def model() -> StockClassifier:
     return StockClassifier(SMALL)
 
 
-def settled(model: StockClassifier, views: torch.Tensor) -> StockClassifier:
-    """The model in evaluation mode, with batch-norm statistics of its own."""
-    for _ in range(2):
-        model(views)
-    return model.eval()
-
-
 def some_views(architecture: Architecture = SMALL, pairs: int = 3) -> torch.Tensor:
     side = architecture.input_side
     generator = torch.Generator().manual_seed(1)
     return torch.randn(pairs, 2, architecture.input_channels, side, side, side, generator=generator)
-
-
-def rotated(views: torch.Tensor, rotation: np.ndarray) -> torch.Tensor:
-    """The images of the rotated structure: array axes are (x, y, z), and image'(p) = image(R^T p)."""
-    side = views.shape[-1]
-    points = np.indices((side,) * 3).reshape(3, -1) - (side - 1) / 2
-    x, y, z = np.rint(rotation.T @ points + (side - 1) / 2).astype(int)
-    return views[..., x, y, z].reshape(views.shape)
-
-
-def faces_after(rotation: np.ndarray) -> list[int]:
-    """For each face, the face that the rotation takes there."""
-    return [int(np.argmax(CUBE_FACES @ (rotation.T @ face))) for face in CUBE_FACES]
-
-
-def spread(logits: torch.Tensor) -> float:
-    """How far the logits of an example lie from their mean, at most."""
-    return float((logits - logits.mean(dim=1, keepdim=True)).abs().max())
-
-
-def equivariance_error(model: StockClassifier, views: torch.Tensor) -> float:
-    """The largest difference between logits of rotated views and rotated logits, relative to their spread."""
-    with torch.no_grad():
-        logits = model(views)
-        turned = [(model(rotated(views, rotation)), logits[:, faces_after(rotation)]) for rotation in CUBE_ROTATIONS]
-    return max(float((of_views - expected).abs().max()) for of_views, expected in turned) / spread(logits)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -105,7 +71,7 @@ def test_rotations_move_the_logits(model: StockClassifier) -> None:
 def test_faces_in_coordinates_of_escnn_would_not_turn_with_the_structure(model: StockClassifier) -> None:
     views = some_views()
     settled(model, views)
-    order = [int(np.argmax(CUBE_FACES @ (ESCNN_AXES.T @ face))) for face in CUBE_FACES]
+    order = [int(np.argmax(CUBE_FACES @ (KERNEL_AXES.T @ face))) for face in CUBE_FACES]
     model.head.faces.copy_(model.head.faces[order].clone())
     assert equivariance_error(model, views) > 0.1
 

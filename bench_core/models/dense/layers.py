@@ -7,11 +7,11 @@ import functools
 import torch
 from torch import Tensor, nn
 
-from bench_core.models.constants import rotation_grid
 from bench_core.models.dense.activation import FieldStatistics, FourierActivation
 from bench_core.models.dense.maps import FieldType, SteerableConv3d
 from bench_core.models.dense.scratch import Scratch
 from bench_core.models.so3.fourier import analysis_matrix, sampling_matrix
+from bench_core.models.so3.grids import rotation_grid
 from bench_core.models.so3.kernels import regular_degrees
 
 

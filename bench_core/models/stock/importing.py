@@ -2,8 +2,9 @@
 
 escnn asks for py3nj (needs a Fortran compiler) and lie_learn (needs NumPy 1 and Python < 3.13), and takes one function
 from each. The one of lie_learn has a stand-in (`bench_core.models.stock.wigner`), put in place only where lie_learn
-cannot be imported; py3nj is optional, and its Clebsch-Gordan tensors are among the constants that bench_core ships.
-What escnn computes at first use and keeps in its own folder, which may be read-only, it takes from there as well.
+cannot be imported; py3nj is optional, and escnn without it leaves the signs of Clebsch-Gordan tensors to chance: it
+takes them from `bench_core.models.so3.clebsch_gordan`. What escnn computes at first use, for minutes, and keeps in its
+own folder, which may be read-only, is the grid that bench_core ships.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from functools import lru_cache, wraps
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from bench_core.errors import ModelError
-from bench_core.models import constants
+from bench_core.models.so3.clebsch_gordan import clebsch_gordan
+from bench_core.models.so3.grids import BLOCKS, thomson_cube_grid
 from bench_core.models.stock.wigner import wigner_D_matrix
 
 INSTALL = "pip install --no-deps escnn==1.0.11"
@@ -44,7 +47,7 @@ def import_escnn() -> Any:
         if error.name == "escnn":
             raise ModelError(f"the escnn backend needs escnn, which is not installed: {INSTALL}") from None
         raise ModelError(f"the escnn backend cannot import what escnn needs: {error}; {REMEDY}") from error
-    _give_shipped_constants(escnn)
+    _give_own_constants(escnn)
     return escnn
 
 
@@ -92,29 +95,33 @@ def _nothing_kept_on_disk() -> Iterator[None]:
         joblib.Memory = Memory
 
 
-def _give_shipped_constants(escnn: Any) -> None:
+def _give_own_constants(escnn: Any) -> None:
     tensors = escnn.group._clebsh_gordan
-    tensors._clebsh_gordan_tensor = _shipped_first(tensors._clebsh_gordan_tensor, _shipped_clebsch_gordan)
+    tensors._clebsh_gordan_tensor = _own_first(tensors._clebsh_gordan_tensor, _own_clebsch_gordan)
     grids: Any = importlib.import_module("escnn.group.groups.so3_utils")
-    grids.thomson_cube_so3 = _shipped_first(grids.thomson_cube_so3, _shipped_thomson_cube)
+    grids.thomson_cube_so3 = _own_first(grids.thomson_cube_so3, _own_thomson_cube)
 
 
-def _shipped_first(compute: Callable[..., Array], shipped: Callable[..., Array | None]) -> Callable[..., Array]:
-    """Return `compute` answering from the shipped data where it can; the original stays at `__wrapped__`."""
+def _own_first(compute: Callable[..., Array], own: Callable[..., Array | None]) -> Callable[..., Array]:
+    """Return `compute` answering with an array of our own where there is one; the original stays at `__wrapped__`."""
 
     @wraps(compute)
     def answer(*arguments: Any, **options: Any) -> Array:
-        array = shipped(*arguments, **options)
+        array = own(*arguments, **options)
         return compute(*arguments, **options) if array is None else array
 
     return answer
 
 
-def _shipped_clebsch_gordan(m: Any, n: Any, j: Any, group_class: str, **group: Any) -> Array | None:
-    if group_class != "SO3" or max(*m, *n, *j) > constants.MAX_DEGREE:
+def _own_clebsch_gordan(m: Any, n: Any, j: Any, group_class: str, **group: Any) -> Array | None:
+    """Return (2m+1, 2n+1, multiplicity, 2j+1): escnn counts how often degree j is in m times n, which is 0 or 1."""
+    if group_class != "SO3":
         return None
-    return constants.clebsch_gordan(*m, *n, *j)
+    (m,), (n,), (j,) = m, n, j
+    if not abs(m - n) <= j <= m + n:
+        return np.zeros((2 * m + 1, 2 * n + 1, 0, 2 * j + 1))
+    return clebsch_gordan(m, n, j)[:, :, np.newaxis]
 
 
-def _shipped_thomson_cube(N: int) -> Array | None:
-    return constants.thomson_cube_grid(N) if N in constants.BLOCKS else None
+def _own_thomson_cube(N: int) -> Array | None:
+    return thomson_cube_grid(N) if N in BLOCKS else None

@@ -1,8 +1,8 @@
 """View-pair classifiers as stock escnn builds them, from an architecture table.
 
 An image has array axes (x, y, z) of the structure; escnn reads the axes of an array as (-z, -y, x) of its own
-coordinates. That is a reflection, `ESCNN_AXES`, and rotations of the structure are conjugated by it. It matters in one
-place: the logit of a face of the cube is the network's output function at the reflected face.
+coordinates. That is a reflection, `so3.fourier.KERNEL_AXES`, and rotations of the structure are conjugated by it. It
+matters in one place: the logit of a face of the cube is the network's output function at the reflected face.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from torch.overrides import TorchFunctionMode
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
-from bench_core.models.constants import GRID_BLOCKS
 from bench_core.models.dense.networks import rigid_frame
+from bench_core.models.so3.fourier import KERNEL_AXES
+from bench_core.models.so3.grids import GRID_BLOCKS
 from bench_core.models.stock.importing import import_escnn
 from bench_core.models.stock.initialization import he_initialize
 from bench_core.models.stock.states import keep_states_small
 from bench_core.models.tables import Architecture, Pool, SteerableConv
-
-ESCNN_AXES = np.array([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [-1.0, 0.0, 0.0]])
-"""p_escnn = ESCNN_AXES @ p_structure."""
 
 
 class StockClassifier(nn.Module):
@@ -217,7 +215,7 @@ def _values_at_faces(point: Any, band_limit: int) -> torch.Tensor:
     """Return the matrix (6, (band_limit + 1)^2) from harmonics to the values at the faces of the structure's cube."""
     group = point.fibergroup
     grid = {tuple(np.rint(element.to("MAT")[:, 2])): element for element in group.sphere_grid(type="cube")}
-    faces = [grid[tuple(face)] for face in CUBE_FACES @ ESCNN_AXES.T]
+    faces = [grid[tuple(face)] for face in CUBE_FACES @ KERNEL_AXES.T]
     transform = import_escnn().nn.QuotientFourierPointwise(
         point, (False, -1), 1, group.bl_irreps(band_limit), grid=faces
     )
