@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from bench_harness.vram.census import Census, Storage
 from bench_harness.vram.module_names import ModuleStack
+from bench_harness.vram.workspace import result_bytes
 
 # (operator, arguments, keyword arguments, result) -> bytes held inside it beside arguments and results.
 WorkspaceRule = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], int]
@@ -46,14 +47,16 @@ class Recorder(TorchDispatchMode):
         self._sole_owner_counts = self._counts_seen[-1]
         self.census.reset()
 
-    def register(self, tensor: torch.Tensor, op: str, module: str) -> Storage:
-        """Return the record of a tensor's storage, made now where it is new."""
+    def register(self, tensor: torch.Tensor, op: str, module: str, size_bytes: int | None = None) -> Storage:
+        """Return the record of a tensor's storage, made now where it is new; `size_bytes` corrects that of the fake."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         known = self._known.get(key)
         if known is not None and known[0]() is not None:
             return known[1]
-        record = self.census.birth(storage.nbytes(), module, op, tensor.shape, str(tensor.dtype).removeprefix("torch."))
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        size_bytes = storage.nbytes() if size_bytes is None else size_bytes
+        record = self.census.birth(size_bytes, module, op, tensor.shape, dtype)
 
         def freed(reference: weakref.ref[torch.UntypedStorage]) -> None:
             self.census.death(record)
@@ -93,9 +96,10 @@ class Recorder(TorchDispatchMode):
 
     def _count(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         name, module = str(func), self._modules.current()
-        for leaf in tree_leaves(result):
+        corrected = result_bytes(func, args)
+        for place, leaf in enumerate(tree_leaves(result)):
             if isinstance(leaf, torch.Tensor) and leaf.layout == torch.strided:
-                self.register(leaf, name, module)
+                self.register(leaf, name, module, corrected.get(place))
         workspace_bytes = self._workspace_bytes(func, args, kwargs, result)
         self.census.after_op(name, module, self._phase, self._step, workspace_bytes)
 
