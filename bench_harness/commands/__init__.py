@@ -5,4 +5,5 @@ The table is explicit and holds the one-line help, so that `bench --help` import
 
 COMMANDS = {
     "summary": "show what a benchmark run left: headline figures, throughput, memory per process, history",
+    "vram": "predict the memory that a training step of a torch model will need, and what holds it",
 }

@@ -1,41 +1,26 @@
 """The terminal summary, drawn from a record of `bench summary` alone."""
 
-import io
-import os
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench_harness.optional import require
 from bench_harness.record import Record
 from bench_harness.report import units
+from bench_harness.report.tables import WIDTH, new_table, print_parts, render_parts
 
-WIDTH = 100
 MAX_ROWS = 12
 MAX_LOAD_COLUMNS = 6
-# rich's SIMPLE box in ASCII: a summary is pasted into mails and logs of any encoding.
-_RULE_BELOW_HEADER = "    \n    \n -- \n    \n    \n    \n    \n    \n"
 # Shown first where a workload printed them; the other keys follow in the workload's order.
 LOAD_FIRST = ("examples_per_s", "example_s", "workers", "start_method", "batch_size", "wall_s")
 
 
 def print_summary(record: Record, folder: str) -> None:
     """Print the summary, at most 100 columns wide; colours only on a terminal and without NO_COLOR."""
-    on_terminal = sys.stdout.isatty()
-    columns = os.get_terminal_size(sys.stdout.fileno()).columns if on_terminal else 0
-    # rich writes to a string: on a broken pipe of its own it would exit with 1, which means "regression" here.
-    sys.stdout.write(render_text(record, folder, min(WIDTH, columns or WIDTH), colour=on_terminal))
+    print_parts(_parts(record, folder))
 
 
 def render_text(record: Record, folder: str, width: int = WIDTH, *, colour: bool = False) -> str:
     """Return the summary as text; `folder` is the run folder as the reader knows it."""
-    stream = io.StringIO()
-    console = require("rich.console").Console(
-        file=stream, width=width, force_terminal=colour, markup=False, highlight=False, emoji=False
-    )
-    for part in _parts(record, folder):
-        console.print(part)
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+    return render_parts(_parts(record, folder), width, colour=colour)
 
 
 def _parts(record: Record, folder: str) -> Iterable[Any]:
@@ -66,19 +51,9 @@ def conditions(environment: Mapping[str, Any]) -> str:
     return " | ".join(str(piece) for piece in pieces if piece)
 
 
-def _table(title: str, *columns: str, right: Iterable[str] = ()) -> Any:
-    box = require("rich.box").Box(_RULE_BELOW_HEADER, ascii=True)
-    table = require("rich.table").Table(
-        title=f"\n{title}", title_justify="left", title_style="bold", box=box, show_edge=False, pad_edge=False
-    )
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    return table
-
-
 def _headlines(rows: list[dict[str, Any]]) -> Iterable[Any]:
     first = rows[0]
-    table = _table(f"Headlines at {_where(first)}", "what", "value", "benchmark", right=["value"])
+    table = new_table(f"Headlines at {_where(first)}", "what", "value", "benchmark", right=["value"])
     # A list that somebody chose is shown whole; "every benchmark there is" is cut.
     chosen = any(not row["label"].startswith(row["benchmark"]) for row in rows)
     shown = rows if chosen else rows[:MAX_ROWS]
@@ -100,7 +75,7 @@ def _load(rows: list[dict[str, Any]]) -> Iterable[Any]:
     keys.sort(key=lambda key: LOAD_FIRST.index(key) if key in LOAD_FIRST else len(LOAD_FIRST))
     shown = keys[:MAX_LOAD_COLUMNS]
     numbers = {key for key in shown if any(isinstance(row["values"].get(key), (int, float)) for row in rows)}
-    table = _table("Throughput", "run", *shown, right=numbers)
+    table = new_table("Throughput", "run", *shown, right=numbers)
     for row in rows:
         table.add_row(row["file"], *(units.by_key(key, row["values"].get(key)) for key in shown))
     yield table
@@ -114,7 +89,7 @@ def _is_plain(value: object) -> bool:
 
 def _memory(memory: Mapping[str, Any], workers: Mapping[str, Any] | None) -> Iterable[Any]:
     right = ["pid", "peak", "allocations"]
-    table = _table("Memory per process", "role", "pid", "peak", "allocations", "held at the peak by", right=right)
+    table = new_table("Memory per process", "role", "pid", "peak", "allocations", "held at the peak by", right=right)
     processes = memory["processes"]
     for process in processes[:MAX_ROWS]:
         count = process["allocations"]
@@ -140,7 +115,7 @@ def _allocator(item: Mapping[str, Any]) -> str:
 
 def _history(rows: list[dict[str, Any]]) -> Iterable[Any]:
     labels = [value["label"] for value in rows[0]["values"]]
-    table = _table("History", "landmark", "commit", "date", "machine", *labels, right=labels)
+    table = new_table("History", "landmark", "commit", "date", "machine", *labels, right=labels)
     for row in rows:
         cells = [_history_cell(value) for value in row["values"]]
         table.add_row(

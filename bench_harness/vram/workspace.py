@@ -41,10 +41,10 @@ def result_bytes(func: Any, args: tuple[Any, ...]) -> dict[int, int]:
     if func is not aten.mkldnn_rnn_layer.default:
         return {}
     # The saved state of a recurrent layer is an empty tensor in torch's shape rule. oneDNN keeps the gates of every
-    # step, and states, cells and their gradients on either side of it: 11.1 rows of the hidden size were seen.
-    steps, batch, hidden = args[0].shape[0], args[0].shape[1], args[10]
-    gates = steps * batch * 4 * hidden
-    return {3: 4 * int(gates + 11.1 * (steps + 1) * batch * hidden)}
+    # step there, and states, cells and their gradients: 6 rows as wide as the wider of input and state, 5 of the state.
+    (steps, batch, width), hidden = args[0].shape, args[10]
+    rows = 6 * _leading_dimension(max(width, hidden)) + 5 * _leading_dimension(hidden)
+    return {3: 4 * batch * (steps * _leading_dimension(4 * hidden) + (steps + 1) * rows)}
 
 
 def _bytes(tensor: Any) -> int:
@@ -163,15 +163,23 @@ def _rnn_layer(args: tuple[Any, ...], result: Any, threads: int) -> int:
 
 
 def _rnn_layer_backward(args: tuple[Any, ...], result: Any, threads: int) -> int:
-    # The gradient of the output is made contiguous.
-    return _rnn_scratch_bytes(args) + _copy_bytes(args[10])
+    # The gradient of the output is made contiguous; sizes that oneDNN pads are computed apart from the result.
+    widths = [matrix.shape[1] for matrix in args[1:3]]
+    padded = [_leading_dimension(width) for width in widths]
+    apart = 4 * sum(padded) * args[1].shape[0] if padded != widths else 0
+    return _rnn_scratch_bytes(args) + apart + _copy_bytes(args[10])
 
 
 def _rnn_scratch_bytes(args: tuple[Any, ...]) -> int:
-    # Both matrices packed with a margin, and the gates of every step.
-    steps, batch = args[0].shape[:2]
-    packed = sum(_bytes(matrix) + 16 * 4 * matrix.shape[1] for matrix in args[1:3])
-    return packed + 4 * steps * batch * args[1].shape[0]
+    # Both matrices packed, and the gates of every step.
+    (steps, batch), gates = args[0].shape[:2], _leading_dimension(args[1].shape[0])
+    return 4 * gates * (steps * batch + sum(matrix.shape[1] for matrix in args[1:3]))
+
+
+def _leading_dimension(width: int) -> int:
+    # oneDNN aligns rows to 64 bytes and steps aside from multiples of 1 kB.
+    aligned = -(-width // 16) * 16
+    return aligned + 16 if aligned % 256 == 0 else aligned
 
 
 def _embedding_backward(args: tuple[Any, ...], result: Any, threads: int) -> int:
