@@ -159,14 +159,13 @@ def _sweep_row(job: Job, value: Any) -> dict[str, Any]:
     except HarnessError as error:
         return {"value": value, "problem": str(error)}
     module, size = next(iter(ledger["by_module"].items()))
-    kind = next(iter(ledger["by_kind"]))
     return {
         "value": value,
         "peak_bytes": ledger["peak_bytes"],
         "parameters": ledger["parameters"],
-        "largest_module": module,
+        "largest_module": f"{module} ({ledger['module_types'].get(module, 'input')})",
         "largest_module_bytes": size,
-        "largest_kind": kind,
+        "largest_kind": next(iter(ledger["by_kind"])),
         "phase": ledger["peak"]["phase"],
     }
 

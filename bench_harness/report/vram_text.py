@@ -33,13 +33,24 @@ def parts(record: Record, folder: str) -> Iterable[Any]:
         yield f"warning: {warning}"
 
 
+def operator(name: str) -> str:
+    """Return an operator's name without namespace and overload."""
+    return name.removeprefix("aten.").partition(".")[0]
+
+
 def peak_line(ledger: Mapping[str, Any]) -> str:
     """Return the peak in one line: how much, when, where."""
     peak = ledger["peak"]
     return (
         f"peak {units.size(ledger['peak_bytes'])} in {peak['phase']} of step {peak['step']}, "
-        f"at {peak['op'].removeprefix('aten.')} of {peak['module']}"
+        f"at {operator(peak['op'])} of {_typed(ledger, peak['module'])}"
     )
+
+
+def _typed(ledger: Mapping[str, Any], module: str) -> str:
+    """Return a module's name with its class: `encoder.0 (Conv3d)`."""
+    name = ledger.get("module_types", {}).get(module)
+    return f"{module} ({name})" if name else module
 
 
 def dominating(ledger: Mapping[str, Any]) -> str:
@@ -47,7 +58,7 @@ def dominating(ledger: Mapping[str, Any]) -> str:
     module, size = next(iter(ledger["by_module"].items()))
     kind, kind_size = next(iter(ledger["by_kind"].items()))
     whole = ledger["peak_bytes"] or 1
-    return f"{module} holds {size / whole:.0%}, {kind} are {kind_size / whole:.0%}"
+    return f"{_typed(ledger, module)} holds {size / whole:.0%}, {kind} are {kind_size / whole:.0%}"
 
 
 def _ledger(ledger: Mapping[str, Any]) -> Iterable[Any]:
@@ -68,7 +79,7 @@ def _modules(ledger: Mapping[str, Any], whole: int) -> Iterable[Any]:
     table = new_table("At the peak, by module", "module", "held", "share", "most of it", right=["held", "share"])
     for row in ledger["modules"][:MAX_MODULES]:
         most = ", ".join(f"{kind} {units.size(size)}" for kind, size in list(row["by_kind"].items())[:2])
-        table.add_row(row["module"], units.size(row["bytes"]), f"{row['bytes'] / whole:.1%}", most)
+        table.add_row(_typed(ledger, row["module"]), units.size(row["bytes"]), f"{row['bytes'] / whole:.1%}", most)
     yield table
     if len(ledger["by_module"]) > MAX_MODULES:
         yield f"  ... {len(ledger['by_module']) - MAX_MODULES} more in record.json"
@@ -78,8 +89,9 @@ def _tensors(rows: list[dict[str, Any]]) -> Any:
     table = new_table("Largest storages at the peak", "held", "kind", "module", "made by", "shape", right=["held"])
     for row in rows:
         shape = " x ".join(map(str, row["shape"])) or "one number"
-        made_by = row["op"].removeprefix("aten.").partition(".")[0]
-        table.add_row(units.size(row["bytes"]), row["kind"], row["module"], made_by, f"{shape} {row['dtype']}")
+        table.add_row(
+            units.size(row["bytes"]), row["kind"], row["module"], operator(row["op"]), f"{shape} {row['dtype']}"
+        )
     return table
 
 
@@ -94,14 +106,18 @@ def _solved(solved: Mapping[str, Any]) -> str:
 def _sweep(sweep: Mapping[str, Any]) -> Iterable[Any]:
     name, rows = sweep["name"], sweep["rows"]
     right = [name, "peak", "share", "parameters"]
-    table = new_table(f"Peak against {name}", name, "peak", "parameters", "largest module", "share", "phase", right=right)
+    table = new_table(
+        f"Peak against {name}", name, "peak", "parameters", "largest module", "share", "phase", right=right
+    )
     for row in rows:
         if "problem" in row:
             table.add_row(str(row["value"]), "-", "-", row["problem"], "", "")
             continue
         share = f"{row['largest_module_bytes'] / (row['peak_bytes'] or 1):.0%}"
         count = f"{row['parameters']:,}"
-        table.add_row(str(row["value"]), units.size(row["peak_bytes"]), count, row["largest_module"], share, row["phase"])
+        table.add_row(
+            str(row["value"]), units.size(row["peak_bytes"]), count, row["largest_module"], share, row["phase"]
+        )
     yield table
     yield f"\n{sweep['answer']}"
 

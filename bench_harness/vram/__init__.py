@@ -1,1 +1,1 @@
-"""The memory that a training step will need, predicted without allocating it: torch is imported by the functions only."""
+"""The memory that a training step will need, predicted without allocating it."""

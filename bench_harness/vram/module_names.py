@@ -31,6 +31,12 @@ def walk(model: torch.nn.Module, name: str = "") -> Iterator[tuple[str, torch.nn
     yield from visit(name, model)
 
 
+def parameters_of(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Return every parameter once, by identity."""
+    found = {id(item): item for _, module in walk(model) for item in module._parameters.values() if item is not None}
+    return list(found.values())
+
+
 class ModuleStack:
     """Context manager: while it is open, `current()` names the module whose forward or backward is running.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench_harness.errors import UsageError
 from bench_harness.vram.census import Census, Moment, Storage, totals
+from bench_harness.vram.module_names import ROOT, parameters_of, walk
 from bench_harness.vram.target import Input, build_model, load_callable, make_inputs
 from bench_harness.vram.training_step import Recipe
 
@@ -24,7 +25,7 @@ class Job:
     inputs: tuple[Input, ...]
     batch: int = 16
     arguments: dict[str, Any] = field(default_factory=dict)
-    recipe: Recipe = Recipe()
+    recipe: Recipe = field(default_factory=Recipe)
     loss: str | None = None
     threads: int = 1
     tensors: int = 0
@@ -69,7 +70,8 @@ def predict(job: Job, *, without_memory: bool = True) -> dict[str, Any]:
         )
     return {
         **ledger(simulated.census, job.tensors),
-        "parameters": _parameter_count(model),
+        "parameters": sum(parameter.numel() for parameter in parameters_of(model)),
+        "module_types": {name or ROOT: type(module).__name__ for name, module in walk(model)},
         "built": "on fake tensors" if without_memory else "on real tensors",
         "notes": simulated.notes,
         "device": recipe.device,
@@ -120,13 +122,6 @@ def _tensor_row(storage: Storage) -> dict[str, Any]:
     }
 
 
-def _parameter_count(model: Any) -> int:
-    from bench_harness.vram.module_names import walk
-
-    found = {id(item): item.numel() for _, module in walk(model) for item in module._parameters.values() if item is not None}
-    return sum(found.values())
-
-
 def measure(job: Job) -> dict[str, Any]:
     """Take the job's steps for real on its device, and return the allocator's peak."""
     import torch
@@ -135,13 +130,14 @@ def measure(job: Job) -> dict[str, Any]:
 
     on_cuda = job.recipe.device == "cuda"
     if on_cuda and not torch.cuda.is_available():
-        raise UsageError("--check --device cuda: torch sees no CUDA device here; leave --device out to check on the CPU")
+        raise UsageError("--check --device cuda: torch sees no CUDA device; leave --device out to check on the CPU")
     torch.set_num_threads(job.threads)
     peak_bytes: Callable[..., int] = cuda_peak_bytes if on_cuda else cpu_peak_bytes
     with contextlib.redirect_stdout(sys.stderr):
         recipe = replace(job.recipe, loss=load_callable(job.loss) if job.loss else None)
         model = build_model(load_callable(job.target), job.target, job.arguments).to(job.recipe.device)
+        inputs = make_inputs(job.inputs, job.batch, model, recipe.device)
         try:
-            return {"measured_bytes": peak_bytes(model, make_inputs(job.inputs, job.batch, model, recipe.device), recipe)}
+            return {"measured_bytes": peak_bytes(model, inputs, recipe)}
         except RuntimeError as error:
             raise UsageError(f"--check: the real step failed: {' '.join(str(error).split())[:300]}") from error

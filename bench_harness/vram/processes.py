@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -18,6 +19,8 @@ def prepare(target: str) -> int:
 
     torch is told to use one thread before anything runs: a pool of OpenMP threads does not survive a fork.
     """
+    # libkineto prints a line per profile, read when torch is imported.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     import torch
 
     threads = torch.get_num_threads()

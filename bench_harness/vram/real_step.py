@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from bench_harness.errors import CouldNotMeasureError
-from bench_harness.vram.module_names import walk
+from bench_harness.vram.module_names import parameters_of, walk
 from bench_harness.vram.training_step import Recipe, take_steps, tensors_in
 
 
@@ -18,7 +18,7 @@ def cpu_peak_bytes(model: torch.nn.Module, inputs: Sequence[Any], recipe: Recipe
     Raises:
         CouldNotMeasureError: the profiler delivered no allocator events.
     """
-    parameters = _parameters(model)
+    parameters = parameters_of(model)
     buffers = [buffer for _, module in walk(model) for buffer in module._buffers.values() if buffer is not None]
     held = storage_bytes([*parameters, *buffers, *tensors_in(list(inputs))])
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
@@ -30,7 +30,7 @@ def cuda_peak_bytes(model: torch.nn.Module, inputs: Sequence[Any], recipe: Recip
     """Return torch.cuda.max_memory_allocated over the steps; model and inputs must be on the device already."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    take_steps(model, _parameters(model), inputs, recipe, lambda phase, step: None)
+    take_steps(model, parameters_of(model), inputs, recipe, lambda phase, step: None)
     torch.cuda.synchronize()
     return torch.cuda.max_memory_allocated()
 
@@ -59,8 +59,3 @@ def _allocator_events(profile: Any) -> list[int]:
     if not events:
         raise CouldNotMeasureError("torch.profiler delivered no allocator events: is this torch built with kineto?")
     return [nbytes for _, nbytes in sorted(events, key=lambda event: event[0])]
-
-
-def _parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
-    found = {id(item): item for _, module in walk(model) for item in module._parameters.values() if item is not None}
-    return list(found.values())

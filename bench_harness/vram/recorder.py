@@ -19,11 +19,11 @@ from bench_harness.vram.workspace import result_bytes
 WorkspaceRule = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], int]
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode that registers every new storage and its end, and claims for what autograd saves."""
 
     def __init__(self, census: Census, modules: ModuleStack, workspace_bytes: WorkspaceRule) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.census = census
         self.failed_op: str | None = None
         self._modules = modules
@@ -38,12 +38,12 @@ class Recorder(TorchDispatchMode):
         self._phase, self._step = phase, step
 
     def learn_use_counts(self) -> None:
-        """Learn, from a backward pass in which the engine sums two gradients, what the use counts of a sole owner are."""
+        """Learn the use counts of a sole owner, from a backward pass in which the engine sums two gradients."""
         with self:
             self.enter_phase("backward", 0)
             leaf = torch.ones(2, requires_grad=True)
             middle = leaf * 2
-            (middle.sin() + middle.cos()).sum().backward()
+            torch.autograd.backward((middle.sin() + middle.cos()).sum())
         self._sole_owner_counts = self._counts_seen[-1]
         self.census.reset()
 
@@ -66,11 +66,11 @@ class Recorder(TorchDispatchMode):
         self._known[key] = (weakref.ref(storage, freed), record)
         return record
 
-    def claim(self, tensors: Iterable[torch.Tensor | None], kind: str, module: Callable[[torch.Tensor], str]) -> None:
-        """Say what the storages of tensors are kept for."""
+    def claim(self, tensors: Iterable[torch.Tensor | None], kind: str, module: str) -> None:
+        """Say what the storages of tensors are kept for, and for which module."""
         for tensor in tensors:
             if tensor is not None:
-                self.register(tensor, kind, module(tensor)).claim(kind, module(tensor))
+                self.register(tensor, kind, module).claim(kind, module)
 
     def on_saved(self, tensor: torch.Tensor) -> torch.Tensor:
         """Pack hook of autograd: claim what it saves for backward."""
@@ -95,13 +95,22 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _count(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        name, module = str(func), self._modules.current()
+        name, module = str(func), self._owner(args)
         corrected = result_bytes(func, args)
         for place, leaf in enumerate(tree_leaves(result)):
             if isinstance(leaf, torch.Tensor) and leaf.layout == torch.strided:
                 self.register(leaf, name, module, corrected.get(place))
         workspace_bytes = self._workspace_bytes(func, args, kwargs, result)
         self.census.after_op(name, module, self._phase, self._step, workspace_bytes)
+
+    def _owner(self, args: tuple[Any, ...]) -> str:
+        """Return the module at work; in the optimizer's step, that of the parameter, gradient or state it works on."""
+        if self._phase == "optimizer step":
+            for leaf in tree_leaves(args):
+                known = self._known.get(leaf.untyped_storage()._cdata) if isinstance(leaf, torch.Tensor) else None
+                if known is not None:
+                    return known[1].module
+        return self._modules.current()
 
     def _adds_in_place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Tell whether this is autograd summing two gradients of one tensor, which it does in place on real tensors.
@@ -125,7 +134,8 @@ class Recorder(TorchDispatchMode):
 
 def _use_counts(tensor: torch.Tensor) -> tuple[int, int]:
     # Of tensor and storage; Python's own references count too, so that only a comparison says who else holds them.
-    return tensor._use_count(), torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+    count: int = tensor._use_count()  # type: ignore[attr-defined]
+    return count, torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
 
 
 def _shown(value: Any) -> str:

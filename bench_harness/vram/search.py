@@ -55,7 +55,7 @@ def _first_too_large(peak_bytes: Callable[[int], int], limit_bytes: int, name: s
     count = 1
     while peak_bytes(count) <= limit_bytes:
         if count * step > MAX_VALUE:
-            raise UsageError(f"--solve {name}: {name}={count * step:,} still fits; does the callable use {name} at all?")
+            raise UsageError(f"--solve {name}: {count * step:,} still fits; does the callable use {name} at all?")
         count *= max(2, min(MAX_GROWTH, int(limit_bytes / peak_bytes(count))))
     return count
 

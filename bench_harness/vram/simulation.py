@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import (
 from bench_harness.errors import HarnessError, UsageError
 from bench_harness.vram.census import Census
 from bench_harness.vram.fake_model import fake_state, obstacles_lifted
-from bench_harness.vram.module_names import ModuleStack, walk
+from bench_harness.vram.module_names import ROOT, ModuleStack, parameters_of, walk
 from bench_harness.vram.recorder import Recorder, WorkspaceRule
 from bench_harness.vram.training_step import Recipe, take_steps, tensors_in
 
@@ -60,7 +60,7 @@ def simulate(
         recorder.learn_use_counts()
         parameters = _claim_state(model, modules, recorder)
         inputs = make_inputs(model)
-        recorder.claim(_tensors(inputs), "inputs", lambda _: "(input)")
+        recorder.claim(tensors_in(list(inputs)), "inputs", "(input)")
         try:
             _run(model, parameters, inputs, recipe, recorder, modules)
         except HarnessError:
@@ -82,12 +82,12 @@ def _run(
         recorder.enter_phase(phase, step)
         if phase == "optimizer step":
             for parameter in parameters:
-                recorder.claim([parameter.grad], "gradients", lambda _, owner=parameter: modules.owner(owner))
+                recorder.claim([parameter.grad], "gradients", modules.owner(parameter))
 
     def on_optimizer(optimizer: torch.optim.Optimizer | None) -> None:
         for parameter, state in (optimizer.state if optimizer else {}).items():
             tensors = [value for value in state.values() if isinstance(value, torch.Tensor)]
-            recorder.claim(tensors, "optimizer", lambda _, owner=parameter: modules.owner(owner))
+            recorder.claim(tensors, "optimizer", modules.owner(parameter))
 
     saved = torch.autograd.graph.saved_tensors_hooks(recorder.on_saved, lambda tensor: tensor)
     with modules, recorder, saved:
@@ -95,25 +95,19 @@ def _run(
 
 
 def _claim_state(model: torch.nn.Module, modules: ModuleStack, recorder: Recorder) -> list[torch.nn.Parameter]:
-    parameters: dict[int, torch.nn.Parameter] = {}
+    parameters = parameters_of(model)
+    for parameter in parameters:
+        recorder.claim([parameter], "parameters", modules.owner(parameter))
     for name, module in walk(model):
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                parameters.setdefault(id(parameter), parameter)
-                recorder.claim([parameter], "parameters", modules.owner)
-        recorder.claim(module._buffers.values(), "buffers", lambda _, name=name: name)
-    return list(parameters.values())
-
-
-def _tensors(inputs: Sequence[Any]) -> list[torch.Tensor]:
-    return list(tensors_in(list(inputs)))
+        recorder.claim(module._buffers.values(), "buffers", name or ROOT)
+    return parameters
 
 
 def refusal(error: Exception, module: str, op: str | None) -> str:
     """Return one line that says which module and operator a step failed in."""
     where = f"module {module}" + (f", operator {op}" if op else "")
     if isinstance(error, (DataDependentOutputException, DynamicOutputShapeException)):
-        return f"{where}: its result depends on values, which a simulation does not have; measure with a smaller --batch"
+        return f"{where}: its result depends on values, which a simulation does not have; it can only be measured"
     if isinstance(error, UnsupportedOperatorException):
         return f"{where}: it has no shape rule for fake tensors; register one with torch.library.register_fake"
     reason = " ".join(str(error).split())

@@ -101,7 +101,7 @@ def _load_module(name: str, text: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise UsageError(f"'{text}': no module named '{error.name}' here ({Path.cwd().name}/) or installed") from None
+            raise UsageError(f"'{text}': no module named '{error.name}', in this folder or installed") from None
         raise UsageError(f"'{text}': importing {name} failed: {_one_line(error)}") from error
     except Exception as error:
         raise UsageError(f"'{text}': importing {name} failed: {_one_line(error)}") from error

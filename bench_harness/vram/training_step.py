@@ -70,7 +70,7 @@ def make_optimizer(parameters: Sequence[torch.nn.Parameter], recipe: Recipe) -> 
     foreach = recipe.device == "cuda"
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(trained, lr=1e-3, momentum=recipe.momentum, foreach=foreach)
-    cls = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    cls = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return cls(trained, lr=1e-3, foreach=foreach)
 
 

@@ -122,12 +122,13 @@ def _mixed_types(args: tuple[Any, ...], result: Any, threads: int) -> int:
     # Elementwise operators convert whole operands to the common type first.
     tensors = [item for item in args[:2] if isinstance(item, torch.Tensor) and item.dim()]
     others = [item for item in tensors if item.dtype != result.dtype and result.is_floating_point()]
-    return sum(item.numel() * result.element_size() for item in others)
+    return sum(int(item.numel() * result.element_size()) for item in others)
 
 
 def _widened(args: tuple[Any, ...], result: Any, threads: int) -> int:
     # Means of half precision are taken of a float32 copy.
-    return args[0].numel() * 4 if args[0].element_size() == 2 else 0
+    source: torch.Tensor = args[0]
+    return source.numel() * 4 if source.element_size() == 2 else 0
 
 
 def _layer_norm_backward(args: tuple[Any, ...], result: Any, threads: int) -> int:
@@ -140,13 +141,16 @@ def _batch_norm_backward(args: tuple[Any, ...], result: Any, threads: int) -> in
 
 
 def _flash_attention(args: tuple[Any, ...], result: Any, threads: int) -> int:
-    queries, keys, size = args[0].shape[2], args[1].shape[2], args[0].shape[3]
+    queries: int = args[0].shape[2]
+    keys: int = args[1].shape[2]
+    size: int = args[0].shape[3]
     rows, columns = _attention_tile(queries), min(512, keys)
     return 4 * threads * (rows * columns + 2 * rows + rows * size)
 
 
 def _flash_attention_backward(args: tuple[Any, ...], result: Any, threads: int) -> int:
-    queries, keys = args[1].shape[2], args[2].shape[2]
+    queries: int = args[1].shape[2]
+    keys: int = args[2].shape[2]
     return _copy_bytes(args[0]) + 8 * threads * _attention_tile(queries) * min(512, keys)
 
 
@@ -155,7 +159,8 @@ def _attention_tile(queries: int) -> int:
 
 
 def _safe_softmax(args: tuple[Any, ...], result: Any, threads: int) -> int:
-    return args[0].numel()  # which entries are -inf, a byte each
+    source: torch.Tensor = args[0]
+    return source.numel()  # which entries are -inf, a byte each
 
 
 def _rnn_layer(args: tuple[Any, ...], result: Any, threads: int) -> int:
@@ -164,16 +169,16 @@ def _rnn_layer(args: tuple[Any, ...], result: Any, threads: int) -> int:
 
 def _rnn_layer_backward(args: tuple[Any, ...], result: Any, threads: int) -> int:
     # The gradient of the output is made contiguous; sizes that oneDNN pads are computed apart from the result.
-    widths = [matrix.shape[1] for matrix in args[1:3]]
+    widths: list[int] = [matrix.shape[1] for matrix in args[1:3]]
     padded = [_leading_dimension(width) for width in widths]
     apart = 4 * sum(padded) * args[1].shape[0] if padded != widths else 0
-    return _rnn_scratch_bytes(args) + apart + _copy_bytes(args[10])
+    return _rnn_scratch_bytes(args) + int(apart) + _copy_bytes(args[10])
 
 
 def _rnn_scratch_bytes(args: tuple[Any, ...]) -> int:
     # Both matrices packed, and the gates of every step.
     (steps, batch), gates = args[0].shape[:2], _leading_dimension(args[1].shape[0])
-    return 4 * gates * (steps * batch + sum(matrix.shape[1] for matrix in args[1:3]))
+    return 4 * gates * int(steps * batch + sum(matrix.shape[1] for matrix in args[1:3]))
 
 
 def _leading_dimension(width: int) -> int:
@@ -188,9 +193,11 @@ def _embedding_backward(args: tuple[Any, ...], result: Any, threads: int) -> int
 
 def _bernoulli(args: tuple[Any, ...], result: Any, threads: int) -> int:
     # MKL draws integers; they are then copied into any other type.
-    return 4 * result.numel()
+    drawn: torch.Tensor = result
+    return 4 * drawn.numel()
 
 
+MIXING = (aten.add.Tensor, aten.add_.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.mul_.Tensor, aten.div.Tensor)
 RULES: dict[Any, Rule] = {
     aten.convolution.default: _convolution,
     aten.convolution_backward.default: _convolution_backward,
@@ -208,8 +215,5 @@ RULES: dict[Any, Rule] = {
     aten.embedding_dense_backward.default: _embedding_backward,
     aten.bernoulli_.float: _bernoulli,
     aten.mean.dim: _widened,
-    **{
-        op: _mixed_types
-        for op in (aten.add.Tensor, aten.add_.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.mul_.Tensor, aten.div.Tensor)
-    },
+    **dict.fromkeys(MIXING, _mixed_types),
 }

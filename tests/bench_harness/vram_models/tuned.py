@@ -272,7 +272,11 @@ def conv1d(width: int = 48) -> nn.Module:
     layers: list[nn.Module] = []
     inner = 2
     for power in range(4):
-        layers += [nn.Conv1d(inner, width, 5, padding=2 << power, dilation=1 << power), nn.GroupNorm(4, width), nn.GELU()]
+        layers += [
+            nn.Conv1d(inner, width, 5, padding=2 << power, dilation=1 << power),
+            nn.GroupNorm(4, width),
+            nn.GELU(),
+        ]
         inner = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(width, 5))
 
