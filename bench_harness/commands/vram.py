@@ -75,10 +75,11 @@ def run(args: argparse.Namespace) -> int:
         warnings=warnings,
         results={"target": job.target, "batch": job.batch, "threads": job.threads, **results},
     )
+    written = _write(record, out)
     if args.plot and ledger is not None:
         vram_plot.draw_vram(ledger, f"{job.target}: {vram_text.peak_line(ledger)}", args.plot)
         record.artifacts["plot"] = Path(os.path.relpath(args.plot, out)).as_posix()
-    written = _write(record, out)
+        written = _write(record, out)
     if args.json:
         print(json.dumps(written.to_json(), allow_nan=False))
     else:
@@ -183,13 +184,12 @@ def answer_of(name: str, rows: list[dict[str, Any]]) -> str:
 
 def warnings_of(ledger: dict[str, Any]) -> list[str]:
     """Return what a reader should know before trusting a ledger."""
-    warnings = list(ledger["notes"])
-    if not ledger["validated"]:
-        warnings.append(
-            "cuda is unvalidated: blocks of 512 bytes and cuBLAS's workspace are counted, cuDNN's workspaces, the "
-            "context and fragmentation are not; leave a margin, or --check on a GPU"
-        )
-    return warnings
+    if ledger["validated"]:
+        return []
+    return [
+        "cuda is unvalidated: blocks of 512 bytes and cuBLAS's workspace are counted, cuDNN's workspaces, the "
+        "context and fragmentation are not; leave a margin, or --check on a GPU"
+    ]
 
 
 def _new_folder(args: argparse.Namespace, conditions: dict[str, Any]) -> Path:

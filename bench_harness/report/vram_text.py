@@ -9,6 +9,7 @@ from bench_harness.report.summary_text import conditions
 from bench_harness.report.tables import new_table, print_parts
 
 MAX_MODULES = 12
+MAX_NAME = 40
 
 
 def print_vram(record: Record, folder: str) -> None:
@@ -50,7 +51,9 @@ def peak_line(ledger: Mapping[str, Any]) -> str:
 def _typed(ledger: Mapping[str, Any], module: str) -> str:
     """Return a module's name with its class: `encoder.0 (Conv3d)`."""
     name = ledger.get("module_types", {}).get(module)
-    return f"{module} ({name})" if name else module
+    # escnn's names hold whole representations.
+    short = module if len(module) <= MAX_NAME else f"{module[: MAX_NAME // 2]}..{module[-MAX_NAME // 2 :]}"
+    return f"{short} ({name})" if name else short
 
 
 def dominating(ledger: Mapping[str, Any]) -> str:
@@ -73,6 +76,8 @@ def _ledger(ledger: Mapping[str, Any]) -> Iterable[Any]:
         yield _tensors(ledger["tensors"])
     phases = ", ".join(f"{phase} {units.size(size)}" for phase, size in ledger["phases"].items())
     yield f"\nPeak of each phase: {phases}"
+    for note in ledger["notes"]:
+        yield f"note: in the simulation, {note}"
 
 
 def _modules(ledger: Mapping[str, Any], whole: int) -> Iterable[Any]:

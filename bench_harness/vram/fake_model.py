@@ -25,12 +25,17 @@ def fake_state(model: torch.nn.Module, mode: FakeTensorMode) -> None:
     for _, module in walk(model):
         for table in (module._parameters, module._buffers):
             for name, tensor in table.items():
-                if tensor is not None and not isinstance(tensor, FakeTensor):
+                if tensor is not None:
                     table[name] = fakes.setdefault(id(tensor), None) or _fake(tensor, mode, fakes)
 
 
 def _fake(tensor: torch.Tensor, mode: FakeTensorMode, fakes: dict[int, Any]) -> Any:
-    fake: torch.Tensor = mode.from_tensor(tensor.detach(), static_shapes=True)
+    if isinstance(tensor, FakeTensor):
+        # Made anew: a deep copy of a fake, such as nn.TransformerEncoder takes of its layer, is not what it seems.
+        with mode:
+            fake: torch.Tensor = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
+    else:
+        fake = mode.from_tensor(tensor.detach(), static_shapes=True)
     if isinstance(tensor, torch.nn.Parameter):
         fake = torch.nn.Parameter(fake, requires_grad=tensor.requires_grad)
     fakes[id(tensor)] = fake
@@ -52,12 +57,13 @@ def obstacles_lifted(model: torch.nn.Module) -> Iterator[list[str]]:
 
 def _compare_by_identity(model: torch.nn.Module, stack: contextlib.ExitStack, notes: list[str]) -> None:
     classes = {cls for _, module in walk(model) for cls in type(module).__mro__ if cls is not object}
-    for cls in sorted(classes, key=lambda cls: cls.__qualname__):
-        own = [name for name in ("__eq__", "__hash__") if name in vars(cls)]
-        for name in own:
+    by_value = sorted((cls for cls in classes if "__eq__" in vars(cls)), key=lambda cls: cls.__qualname__)
+    for cls in by_value:
+        for name in ("__eq__", "__hash__"):
             _replace(cls, name, getattr(object, name), stack)
-        if own:
-            notes.append(f"{cls.__module__}.{cls.__qualname__} compares by value: by identity in the simulation")
+    if by_value:
+        names = ", ".join(cls.__qualname__ for cls in by_value)
+        notes.append(f"modules that compare by value were compared by identity: {names}")
 
 
 def _indices_as_ints(model: torch.nn.Module, stack: contextlib.ExitStack, notes: list[str]) -> None:
@@ -68,7 +74,7 @@ def _indices_as_ints(model: torch.nn.Module, stack: contextlib.ExitStack, notes:
                 _replace(module, name, type(value)(_as_int(item) for item in value), stack)
                 count += 1
     if count:
-        notes.append(f"{count} lists of one-integer tensors, kept by modules as sizes, were made lists of ints")
+        notes.append(f"{count} lists of one-integer tensors that modules keep were made lists of ints")
 
 
 def _is_index(value: Any) -> bool:
@@ -86,7 +92,7 @@ def _answer_true(owner: Any, name: str, stack: contextlib.ExitStack, notes: list
     def answer(first: Any, second: Any, *args: Any, **kwargs: Any) -> bool:
         if not (isinstance(first, FakeTensor) or isinstance(second, FakeTensor)):
             return real(first, second, *args, **kwargs)
-        note = f"torch.{name} needs values: taken to be True in the simulation"
+        note = f"torch.{name} needs values: it was taken to be True"
         if note not in notes:
             notes.append(note)
         return True

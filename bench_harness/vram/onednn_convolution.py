@@ -11,7 +11,8 @@ oneDNN with AVX-512, 1 thread: 1D, 2D and 3D, strides 1 to 3, groups, depthwise,
   and copied twice on its way out: three of them at once.
 - 1x1 with stride 1 is a matrix product and copies nothing, but one image gradient in 3D.
 - bfloat16 sums the filter's gradient in float32, on a scratchpad with transposed images of one example.
-- one small example without strides, on one thread, is done by torch itself: unrolled into columns.
+- one small example without strides on one thread, float64, and float16 where the CPU has none, are done by torch
+  itself: all examples unrolled into columns, in the backward pass of a transposed convolution one at a time.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Convolution:
     groups: int
     item_bytes: int
     plain_sides: bool = True  # stride 1, dilation 1, kernel of at most 3
+    supported: bool = True  # whether oneDNN computes this dtype on this CPU
+    unrolled: int | None = None  # how many examples torch unrolls at once, where it does (None: all)
 
     @property
     def strided(self) -> bool:
@@ -81,12 +84,13 @@ class Convolution:
     def by_columns(self, threads: int) -> bool:
         """Tell whether torch unrolls it into columns itself, without oneDNN."""
         small = self.batch == 1 and self.plain_sides and threads == 1 and self.groups == 1
-        return self.item_bytes == 8 or (small and self.item_bytes == 4)
+        return not self.supported or (small and self.item_bytes == 4)
 
     def columns_bytes(self) -> int:
         """Return the bytes of the input unrolled: every tap of every place."""
         taps = self.channels_in // self.groups * math.prod(self.kernel)
-        return self.batch * taps * math.prod(self.result) * self.item_bytes
+        examples = self.batch if self.unrolled is None else self.unrolled
+        return examples * taps * math.prod(self.result) * self.item_bytes
 
 
 def forward_bytes(conv: Convolution, threads: int = 1) -> int:
@@ -137,7 +141,7 @@ def filter_gradient_bytes(conv: Convolution, threads: int = 1) -> int:
     scratch = 0
     if conv.item_bytes < 4:
         one_example = (conv.input_bytes(BLOCK) + conv.result_bytes(BLOCK)) // conv.batch
-        scratch = blocked * 4 // conv.item_bytes + one_example * threads
+        scratch = blocked * 4 // conv.item_bytes + one_example
     return max(source + conv.result_bytes(block) + blocked + scratch, blocked + plain)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,12 +29,28 @@ def prepare(target: str) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     load_callable(target)
-    # Imported here, not in every fork.
-    import torch._subclasses.fake_tensor
-
-    import bench_harness.vram.simulation  # noqa: F401
+    _import_all_of_it()
+    warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
+    # It logs, beside raising, every operator that refuses its arguments.
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
 
     return threads
+
+
+def _import_all_of_it() -> None:
+    """Import what the first simulation would, here and not in every fork; autograd must not run before a fork."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    for name in (
+        "torch._dynamo",
+        "torch.fx.experimental.symbolic_shapes",
+        "torch.profiler",
+        "bench_harness.vram.simulation",
+    ):
+        importlib.import_module(name)
+    with FakeTensorMode(), torch.no_grad():
+        torch.nn.Linear(1, 1)(torch.ones(1, 1))
 
 
 def predicted(job: Job) -> dict[str, Any]:

@@ -139,4 +139,6 @@ def _use_counts(tensor: torch.Tensor) -> tuple[int, int]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_shown, value))}]"
     return str(tuple(value.shape)) if isinstance(value, torch.Tensor) else str(value)

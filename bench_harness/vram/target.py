@@ -137,7 +137,7 @@ def build_model(target: Any, text: str, arguments: Mapping[str, Any]) -> Any:
     except Exception as error:
         raise UsageError(f"{text}({said}) failed: {_one_line(error)}") from error
     if not isinstance(model, torch.nn.Module):
-        raise UsageError(f"{text}({said}) returned a {type(model).__name__}, expected a torch.nn.Module")
+        raise UsageError(f"{text}({said}) returned {type(model).__name__}, expected a torch.nn.Module")
     return model.train()
 
 

@@ -89,8 +89,7 @@ def sum_of_floats(output: Any) -> torch.Tensor:
     tensors = [tensor for tensor in tensors_in(output) if tensor.is_floating_point() and tensor.requires_grad]
     if not tensors:
         raise UsageError(
-            f"the model returned a {type(output).__name__} without a floating tensor that depends on its parameters; "
-            "give --loss module:callable"
+            "the model's output holds no floating tensor that depends on its parameters; give --loss module:callable"
         )
     loss = tensors[0].sum()
     for tensor in tensors[1:]:

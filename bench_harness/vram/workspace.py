@@ -8,6 +8,7 @@ reason of each stands beside it. An operator without a rule holds nothing, or no
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -75,6 +76,7 @@ def _convolution_backward(args: tuple[Any, ...], result: Any, threads: int) -> i
     gradient, source, weight = args[0], args[1], args[2]
     transposed = args[7]
     conv = _sizes(source, weight, gradient, (*args[:2], None, *args[4:]))
+    conv = replace(conv, unrolled=1 if transposed else None)
     copies = sum(map(_copy_bytes, (gradient, source, weight)))
     of_image = onednn.forward_bytes(conv, threads) + _bytes(source) if transposed else 0
     of_image = of_image or onednn.input_gradient_bytes(conv, threads)
@@ -99,8 +101,15 @@ def _sizes(source: Any, weight: Any, target: Any, args: tuple[Any, ...]) -> oned
         stride=stride,
         groups=groups,
         item_bytes=source.element_size(),
+        supported=_onednn_computes(source.dtype),
         plain_sides=max(stride) == 1 and max(dilation) == 1 and max(kernel) <= 3,
     )
+
+
+def _onednn_computes(dtype: torch.dtype) -> bool:
+    if dtype == torch.float16:
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+    return dtype in (torch.float32, torch.bfloat16)
 
 
 def _matrices(*places: int) -> Rule:
@@ -192,9 +201,9 @@ def _embedding_backward(args: tuple[Any, ...], result: Any, threads: int) -> int
 
 
 def _bernoulli(args: tuple[Any, ...], result: Any, threads: int) -> int:
-    # MKL draws integers; they are then copied into any other type.
+    # MKL draws integers; they are then copied into the result.
     drawn: torch.Tensor = result
-    return 4 * drawn.numel()
+    return 4 * drawn.numel() if drawn.element_size() >= 4 else 0
 
 
 MIXING = (aten.add.Tensor, aten.add_.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.mul_.Tensor, aten.div.Tensor)

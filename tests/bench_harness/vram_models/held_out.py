@@ -361,3 +361,40 @@ def alexnet3d(width: int = 24) -> nn.Module:
         nn.ReLU(),
         nn.Linear(256, 6),
     )
+
+
+class Forecaster(nn.Module):
+    """(64, 10) -> (3,): two LSTMs of different widths, the last state read out"""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.LSTM(10, width, batch_first=True)
+        self.second = nn.LSTM(width, 44, batch_first=True)
+        self.head = nn.Linear(44, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.second(self.first(x)[0])[1][0][-1])
+
+
+def forecaster(width: int = 100) -> nn.Module:
+    return Forecaster(width)
+
+
+class Captioner(nn.Module):
+    """(3, 32, 32) and (18,) int64 -> (18, 300): an image starts the state of an LSTM over words"""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.image = nn.Sequential(nn.Conv2d(3, 34, 5, 2), nn.Hardswish(), nn.Conv2d(34, 52, 3, 2), nn.Flatten())
+        self.state = nn.Linear(52 * 6 * 6, width)
+        self.words = nn.Embedding(300, 136)
+        self.lstm = nn.LSTM(136, width, 2, batch_first=True)
+        self.head = nn.Linear(width, 300)
+
+    def forward(self, image: Tensor, words: Tensor) -> Tensor:
+        state = torch.tanh(self.state(self.image(image))).expand(2, -1, -1).contiguous()
+        return self.head(self.lstm(self.words(words), (state, torch.zeros_like(state)))[0])
+
+
+def captioner(width: int = 72) -> nn.Module:
+    return Captioner(width)
