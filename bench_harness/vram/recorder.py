@@ -41,9 +41,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Learn the use counts of a sole owner, from a backward pass in which the engine sums two gradients."""
         with self:
             self.enter_phase("backward", 0)
-            leaf = torch.ones(2, requires_grad=True)
-            middle = leaf * 2
-            torch.autograd.backward((middle.sin() + middle.cos()).sum())
+            _sum_two_gradients()
         self._sole_owner_counts = self._counts_seen[-1]
         self.census.reset()
 
@@ -130,6 +128,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return False
         counts = _use_counts(first)
         return counts <= self._sole_owner_counts and is_non_overlapping_and_dense_or_false(first)
+
+
+def _sum_two_gradients() -> None:
+    leaf = torch.ones(2, requires_grad=True)
+    middle = leaf * 2
+    torch.autograd.backward((middle.sin() + middle.cos()).sum())
 
 
 def _use_counts(tensor: torch.Tensor) -> tuple[int, int]:
