@@ -1,16 +1,17 @@
 """Copies that a convolution makes on the CPU: oneDNN computes on blocked layouts, torch hands it plain ones.
 
 Arithmetic only. Source: the allocator events (torch.profiler, profile_memory) of single convolutions, torch 2.13,
-oneDNN with AVX-512, 1 thread: 1D, 2D and 3D, strides 1 to 3, groups, depthwise, transposed, float32 and bfloat16,
-3 to 256 channels. What was seen:
+oneDNN with AVX-512 (and limited to AVX2), 1 thread: 1D, 2D and 3D, strides 1 to 3, groups, depthwise, transposed,
+float32 and bfloat16, 1 to 256 channels. What was seen:
 
-- channels are padded to blocks of 16, images and filters alike; input and filter are copied, the result is made
-  blocked and then copied to the plain result.
-- fewer than 16 input channels: the input is read as it is. Its filter gradient uses blocks of 8 (1 to 3: no copy).
+- channels are padded to blocks of 16 (AVX2: 8), images and filters alike; input and filter are copied, the result
+  is made blocked and then copied to the plain result.
+- fewer input channels than a block: the input is read as it is. Its filter gradient uses blocks of 8 (1 to 3: no copy).
 - a strided gradient of the input, and so a strided transposed convolution, is computed channels last, without padding,
   and copied twice on its way out: three of them at once.
 - 1x1 with stride 1 is a matrix product and copies nothing, but one image gradient in 3D.
 - bfloat16 sums the filter's gradient in float32, on a scratchpad with transposed images of one example.
+- AVX2 has no kernel for the filter's gradient in 3D: one plane is unrolled, per thread, beside four filters.
 - one small example without strides on one thread, float64, and float16 where the CPU has none, are done by torch
   itself: all examples unrolled into columns, in the backward pass of a transposed convolution one at a time.
 """
@@ -20,8 +21,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Convolution:
     item_bytes: int
     plain_sides: bool = True  # stride 1, dilation 1, kernel of at most 3
     supported: bool = True  # whether oneDNN computes this dtype on this CPU
+    block: int = 16  # channels that oneDNN keeps together: 16 with AVX-512, else 8
     unrolled: int | None = None  # how many examples torch unrolls at once, where it does (None: all)
 
     @property
@@ -62,7 +62,7 @@ class Convolution:
     @property
     def few_channels(self) -> bool:
         """Whether the input is read as it is."""
-        return self.channels_in < BLOCK and self.groups == 1
+        return self.channels_in < self.block and self.groups == 1
 
     def input_bytes(self, block: int = 1) -> int:
         """Return the bytes of the input, channels padded to a block."""
@@ -101,9 +101,9 @@ def forward_bytes(conv: Convolution, threads: int = 1) -> int:
         return conv.columns_bytes()
     if conv.depthwise and len(conv.kernel) == 3:
         return 2 * conv.result_bytes()
-    blocked = conv.result_bytes(BLOCK)
-    source = 0 if conv.few_channels else conv.input_bytes(BLOCK)
-    weights = conv.filter_bytes(1 if conv.few_channels else BLOCK, BLOCK)
+    blocked = conv.result_bytes(conv.block)
+    source = 0 if conv.few_channels else conv.input_bytes(conv.block)
+    weights = conv.filter_bytes(1 if conv.few_channels else conv.block, conv.block)
     gathered = _one_stride_bytes(conv, threads)
     return max(source + weights + blocked + gathered - conv.result_bytes(), blocked)
 
@@ -118,11 +118,11 @@ def input_gradient_bytes(conv: Convolution, threads: int = 1) -> int:
     if conv.depthwise and len(conv.kernel) == 3:
         return 2 * plain
     if conv.strided and not conv.depthwise:
-        weights = conv.filter_bytes(_matrix_block(conv.channels_in), 1)
+        weights = conv.filter_bytes(_matrix_block(conv), 1)
         return max(conv.result_bytes() + weights + plain, 3 * plain)
-    blocked = conv.input_bytes(BLOCK)
-    weights = conv.filter_bytes(BLOCK, BLOCK)
-    return max(conv.result_bytes(BLOCK) + weights + blocked, blocked + plain)
+    blocked = conv.input_bytes(conv.block)
+    weights = conv.filter_bytes(conv.block, conv.block)
+    return max(conv.result_bytes(conv.block) + weights + blocked, blocked + plain)
 
 
 def filter_gradient_bytes(conv: Convolution, threads: int = 1) -> int:
@@ -134,13 +134,16 @@ def filter_gradient_bytes(conv: Convolution, threads: int = 1) -> int:
         return plain + conv.columns_bytes()
     if conv.item_bytes < 4 and conv.few_channels and len(conv.kernel) == 3:
         return plain
-    block = 8 if conv.few_channels and conv.channels_in > 3 and conv.item_bytes == 4 else BLOCK
+    if conv.block == 8 and len(conv.kernel) == 3 and not conv.depthwise:
+        plane = conv.columns_bytes() // conv.batch // conv.result[0]
+        return plain + threads * (plane + 4 * plain)
+    block = 8 if conv.few_channels and conv.item_bytes == 4 and conv.channels_in > 3 else conv.block
     unpadded = conv.few_channels and conv.channels_in <= 3
     source = 0 if unpadded else conv.input_bytes(block)
     blocked = conv.filter_bytes(1 if unpadded else block, block)
     scratch = 0
     if conv.item_bytes < 4:
-        one_example = (conv.input_bytes(BLOCK) + conv.result_bytes(BLOCK)) // conv.batch
+        one_example = (conv.input_bytes(conv.block) + conv.result_bytes(conv.block)) // conv.batch
         scratch = blocked * 4 // conv.item_bytes + one_example
     return max(source + conv.result_bytes(block) + blocked + scratch, blocked + plain)
 
@@ -156,8 +159,9 @@ def _padded(channels: int, block: int) -> int:
     return -(-channels // block) * block
 
 
-def _matrix_block(channels: int) -> int:
-    return next((block for block in (16, 32) if channels <= block), 64)
+def _matrix_block(conv: Convolution) -> int:
+    widest = 64 if conv.block == 16 else 16
+    return next((block for block in (16, 32) if conv.channels_in <= block < widest), widest)
 
 
 def sides(shape: Sequence[int]) -> tuple[int, ...]:

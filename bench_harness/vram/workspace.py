@@ -102,6 +102,7 @@ def _sizes(source: Any, weight: Any, target: Any, args: tuple[Any, ...]) -> oned
         groups=groups,
         item_bytes=source.element_size(),
         supported=_onednn_computes(source.dtype),
+        block=16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8,
         plain_sides=max(stride) == 1 and max(dilation) == 1 and max(kernel) <= 3,
     )
 
@@ -109,7 +110,9 @@ def _sizes(source: Any, weight: Any, target: Any, args: tuple[Any, ...]) -> oned
 def _onednn_computes(dtype: torch.dtype) -> bool:
     if dtype == torch.float16:
         return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
-    return dtype in (torch.float32, torch.bfloat16)
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
 
 
 def _matrices(*places: int) -> Rule:
