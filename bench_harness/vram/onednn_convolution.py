@@ -11,7 +11,7 @@ float32 and bfloat16, 1 to 256 channels. What was seen:
   and copied twice on its way out: three of them at once.
 - 1x1 with stride 1 is a matrix product and copies nothing, but one image gradient in 3D.
 - bfloat16 sums the filter's gradient in float32, on a scratchpad with transposed images of one example.
-- AVX2 has no kernel for the filter's gradient in 3D: one plane is unrolled, per thread, beside four filters.
+- AVX2 has no kernel for the filter's gradient of padded 3D images: one plane is unrolled, per thread, beside four filters.
 - one small example without strides on one thread, float64, and float16 where the CPU has none, are done by torch
   itself: all examples unrolled into columns, in the backward pass of a transposed convolution one at a time.
 """
@@ -40,6 +40,7 @@ class Convolution:
     groups: int
     item_bytes: int
     plain_sides: bool = True  # stride 1, dilation 1, kernel of at most 3
+    padded: bool = False  # whether the image has a margin of zeros
     supported: bool = True  # whether oneDNN computes this dtype on this CPU
     block: int = 16  # channels that oneDNN keeps together: 16 with AVX-512, else 8
     unrolled: int | None = None  # how many examples torch unrolls at once, where it does (None: all)
@@ -134,7 +135,7 @@ def filter_gradient_bytes(conv: Convolution, threads: int = 1) -> int:
         return plain + conv.columns_bytes()
     if conv.item_bytes < 4 and conv.few_channels and len(conv.kernel) == 3:
         return plain
-    if conv.block == 8 and len(conv.kernel) == 3 and not conv.depthwise:
+    if conv.block == 8 and len(conv.kernel) == 3 and conv.padded and not conv.depthwise:
         plane = conv.columns_bytes() // conv.batch // conv.result[0]
         return plain + threads * (plane + 4 * plain)
     block = 8 if conv.few_channels and conv.item_bytes == 4 and conv.channels_in > 3 else conv.block

@@ -101,6 +101,7 @@ def _sizes(source: Any, weight: Any, target: Any, args: tuple[Any, ...]) -> oned
         stride=stride,
         groups=groups,
         item_bytes=source.element_size(),
+        padded=max(args[4]) > 0,
         supported=_onednn_computes(source.dtype),
         block=16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8,
         plain_sides=max(stride) == 1 and max(dilation) == 1 and max(kernel) <= 3,

@@ -37,8 +37,10 @@ def cases(only: str | None) -> list[tuple[str, str, Job]]:
 def compared(only: str | None) -> list[dict[str, Any]]:
     """Predict and measure every case, each in a process of its own."""
     rows = []
-    for group, flags, job in cases(only):
-        job = replace(job, threads=processes.prepare(job.target))
+    chosen = cases(only)
+    threads = processes.prepare(chosen[0][2].target)
+    for group, flags, job in chosen:
+        job = replace(job, threads=threads)
         predicted, measured = processes.predicted(job)["peak_bytes"], processes.measured(job)["measured_bytes"]
         rows.append(
             {"group": group, "flags": flags, "predicted_bytes": predicted, "measured_bytes": measured}
