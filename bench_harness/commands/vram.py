@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--sweep", metavar="NAME=A,B,C", help="one prediction per value of a callable's argument, or of batch")
     add("--solve", metavar="NAME", help="the largest integer NAME (an argument, or batch) that fits into --limit")
     add("--limit", metavar="SIZE", help="for --solve: 16GB, 500MB, 16GiB")
-    add("--step", type=int, default=1, metavar="N", help="--solve tries multiples of N only (default: 1)")
+    add("--step", type=int, default=1, metavar="N", help="with --solve, try multiples of N only (default: 1)")
     add("--check", action="store_true", help="take the step for real and compare to the allocator's own peak")
     add("--plot", type=Path, metavar="FILE", help="draw the ledger as bars: .png, .svg, .pdf")
     add("--out", type=Path, metavar="DIR", help="write record.json here (default: a new folder below profiles/)")

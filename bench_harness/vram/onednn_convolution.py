@@ -11,7 +11,8 @@ float32 and bfloat16, 1 to 256 channels. What was seen:
   and copied twice on its way out: three of them at once.
 - 1x1 with stride 1 is a matrix product and copies nothing, but one image gradient in 3D.
 - bfloat16 sums the filter's gradient in float32, on a scratchpad with transposed images of one example.
-- AVX2 has no kernel for the filter's gradient of padded 3D images: one plane is unrolled, per thread, beside four filters.
+- AVX2 has no kernel for the filter's gradient of padded 3D images: per thread, one plane is unrolled, beside four
+  filters.
 - one small example without strides on one thread, float64, and float16 where the CPU has none, are done by torch
   itself: all examples unrolled into columns, in the backward pass of a transposed convolution one at a time.
 """

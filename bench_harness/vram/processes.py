@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib
 import logging
-import multiprocessing
 import os
 import signal
 import warnings
 from collections.abc import Callable
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench_harness.errors import CouldNotMeasureError, HarnessError
 from bench_harness.vram.prediction import Job, measure, predict
 from bench_harness.vram.target import load_callable
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 
 def prepare(target: str) -> int:
@@ -82,6 +83,8 @@ def in_fork(work: Callable[[Job], dict[str, Any]], job: Job) -> dict[str, Any]:
     Raises:
         CouldNotMeasureError: the process was killed or crashed.
     """
+    import multiprocessing
+
     context = multiprocessing.get_context("fork")
     reading, writing = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(writing, work, job), daemon=True)
