@@ -1,4 +1,7 @@
-"""Predictions against the CPU allocator's own peak, on networks that no rule was fitted to and on those that were."""
+"""Predictions against the CPU allocator's own peak, on networks that no rule was fitted to.
+
+Those that rules were fitted to stand in docs/vram.md, made by the same script.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,9 @@ CASES = (Path(__file__).parent / "vram_models" / "cases.txt").read_text(encoding
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> list[dict[str, Any]]:
-    """Every case, predicted and measured, on one thread."""
+    """Every held-out case, predicted and measured, on one thread."""
     command = [sys.executable, str(repository / "docs" / "make" / "vram_validation.py"), "--json"]
+    command += ["--only", "held_out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=True)
     found: list[dict[str, Any]] = json.loads(done.stdout)
@@ -28,10 +32,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> list[dic
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group", ["held_out", "tuned"])
-def test_median_within_2_and_worst_within_5_percent(rows: list[dict[str, Any]], group: str) -> None:
-    off = {row["flags"]: abs(row["ratio"] - 1) for row in rows if row["group"] == group}
-    assert len(off) == sum(line.startswith(group) for line in CASES) >= 20
+def test_median_within_2_and_worst_within_5_percent(rows: list[dict[str, Any]]) -> None:
+    off = {row["flags"]: abs(row["ratio"] - 1) for row in rows}
+    assert len(off) == sum(line.startswith("held_out") for line in CASES) >= 20
     assert statistics.median(off.values()) <= 0.02
     assert max(off.values()) <= 0.05, max(off, key=lambda flags: off[flags])
 
@@ -54,7 +57,7 @@ def fields(count=2, kernel=3):
 @pytest.mark.slow
 def test_a_model_of_geometric_tensors(tmp_path: Path) -> None:
     pytest.importorskip("escnn")
-    pytest.importorskip("bench_core.models.stock.importing")
+    pytest.importorskip("bench_core.models.stock.importing", exc_type=ImportError)
     (tmp_path / "stock.py").write_text(STOCK, encoding="utf-8")
     command = [sys.executable, "-m", "bench_harness", "vram", "stock:fields", "--input", "4,7,7,7", "--batch", "2"]
     done = subprocess.run(
