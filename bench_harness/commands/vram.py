@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     )
     written = _write(record, out)
     if args.plot and ledger is not None:
-        vram_plot.draw_vram(ledger, f"{job.target}: {vram_text.peak_line(ledger)}", args.plot)
+        title = f"{Path(job.target).name}, batch {job.batch}\n{vram_text.peak_line(ledger)}"
+        vram_plot.draw_vram(ledger, title, args.plot)
         record.artifacts["plot"] = Path(os.path.relpath(args.plot, out)).as_posix()
         written = _write(record, out)
     if args.json:

@@ -6,6 +6,7 @@ from typing import Any
 
 from bench_harness.errors import UsageError
 from bench_harness.optional import require
+from bench_harness.report.vram_text import shortened
 
 MAX_BARS = 16
 # Okabe and Ito's colours: told apart by colour-blind readers, and in grey.
@@ -27,8 +28,9 @@ def draw_vram(ledger: Mapping[str, Any], title: str, path: Path) -> None:
     for kind, colour in zip(KINDS, COLOURS, strict=True):
         widths = [row["by_kind"].get(kind, 0) / 1e6 for row in rows]
         if any(widths):
-            axes.barh([row["module"] for row in rows], widths, left=left, color=colour, label=kind)
+            axes.barh(range(len(rows)), widths, left=left, color=colour, label=kind)
             left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(rows)), [shortened(row["module"]) for row in rows])
     axes.set_xlabel("MB at the peak")
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

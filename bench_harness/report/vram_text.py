@@ -48,12 +48,15 @@ def peak_line(ledger: Mapping[str, Any]) -> str:
     )
 
 
+def shortened(module: str) -> str:
+    """Return a module's name, its middle left out where it is long: escnn's hold whole representations."""
+    return module if len(module) <= MAX_NAME else f"{module[: MAX_NAME // 2]}..{module[-MAX_NAME // 2 :]}"
+
+
 def _typed(ledger: Mapping[str, Any], module: str) -> str:
     """Return a module's name with its class: `encoder.0 (Conv3d)`."""
     name = ledger.get("module_types", {}).get(module)
-    # escnn's names hold whole representations.
-    short = module if len(module) <= MAX_NAME else f"{module[: MAX_NAME // 2]}..{module[-MAX_NAME // 2 :]}"
-    return f"{short} ({name})" if name else short
+    return f"{shortened(module)} ({name})" if name else shortened(module)
 
 
 def dominating(ledger: Mapping[str, Any]) -> str:

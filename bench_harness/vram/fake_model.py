@@ -26,7 +26,7 @@ def fake_state(model: torch.nn.Module, mode: FakeTensorMode) -> None:
         for table in (module._parameters, module._buffers):
             for name, tensor in table.items():
                 if tensor is not None:
-                    table[name] = fakes.setdefault(id(tensor), None) or _fake(tensor, mode, fakes)
+                    table[name] = fakes[id(tensor)] if id(tensor) in fakes else _fake(tensor, mode, fakes)
 
 
 def _fake(tensor: torch.Tensor, mode: FakeTensorMode, fakes: dict[int, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from bench_harness.errors import UsageError
 from bench_harness.vram.census import Census, Moment, Storage, totals
 from bench_harness.vram.module_names import ROOT, parameters_of, walk
-from bench_harness.vram.target import Input, build_model, load_callable, make_inputs
+from bench_harness.vram.target import Input, build_model, finish_lazy_modules, load_callable, make_inputs
 from bench_harness.vram.training_step import Recipe
 
 MAX_MODULES = 200
@@ -59,6 +59,7 @@ def predict(job: Job, *, without_memory: bool = True) -> dict[str, Any]:
         target = load_callable(job.target)
         with mode if without_memory else contextlib.nullcontext():
             model = build_model(target, job.target, job.arguments)
+            finish_lazy_modules(model, lambda: make_inputs(job.inputs, job.batch, model))
         device = rules(recipe.device, job.threads)
         simulated = simulate(
             model,
@@ -138,6 +139,7 @@ def measure(job: Job) -> dict[str, Any]:
         model = build_model(load_callable(job.target), job.target, job.arguments).to(job.recipe.device)
         inputs = make_inputs(job.inputs, job.batch, model, recipe.device)
         try:
+            finish_lazy_modules(model, lambda: inputs)
             return {"measured_bytes": peak_bytes(model, inputs, recipe)}
         except RuntimeError as error:
             raise UsageError(f"--check: the real step failed: {' '.join(str(error).split())[:300]}") from error

@@ -7,13 +7,14 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench_harness.config import nearest
 from bench_harness.errors import UsageError
+from bench_harness.vram.module_names import parameters_of
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?i?)B?")
@@ -138,7 +139,16 @@ def build_model(target: Any, text: str, arguments: Mapping[str, Any]) -> Any:
         raise UsageError(f"{text}({said}) failed: {_one_line(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"{text}({said}) returned {type(model).__name__}, expected a torch.nn.Module")
-    return model.train()
+    return getattr(model, "_orig_mod", model).train()  # the module that torch.compile wraps
+
+
+def finish_lazy_modules(model: Any, inputs: Callable[[], Sequence[Any]]) -> None:
+    """Let a model with lazy modules meet its input once, so that its parameters have shapes."""
+    import torch
+
+    if any(torch.nn.parameter.is_lazy(parameter) for parameter in parameters_of(model)):
+        with torch.no_grad():
+            model(*inputs())
 
 
 def make_inputs(inputs: Sequence[Input], batch: int, model: Any, device: str = "cpu") -> list[Any]:

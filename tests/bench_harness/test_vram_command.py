@@ -58,6 +58,24 @@ class Decides(nn.Module):
 def heads(width=8):
     return nn.TransformerEncoderLayer(width, 4, batch_first=True)
 
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(10, 10)
+        self.second = nn.Linear(10, 10)
+        self.second.weight = self.first.weight
+        self.mask = torch.tril(torch.ones(10, 10))
+
+    def forward(self, x):
+        return self.second(self.first(x)) @ self.mask
+
+def odd(kind):
+    if kind == "tied":
+        return Tied()
+    if kind == "lazy":
+        return nn.Sequential(nn.LazyLinear(20), nn.ReLU())
+    return torch.compile(nn.Linear(10, 10))
+
 def loss(output):
     return output["first"].pow(2).mean()
 
@@ -137,6 +155,12 @@ def test_sweep_says_which_module_dominates(project: Path) -> None:
     assert rows[0]["peak_bytes"] < rows[1]["peak_bytes"]
     assert "TypeError" in rows[2]["problem"]
     assert "holds most" in done.stdout or "which module holds most depends on depth" in done.stdout
+
+
+def test_odd_modules(project: Path) -> None:
+    done = vram(project, "models:odd", "--input", "10", "--sweep", "kind=tied,lazy,compiled", "--json")
+    counts = {row["value"]: row.get("parameters", row) for row in results_of(done)["sweep"]["rows"]}
+    assert counts == {"tied": 100 + 10 + 10, "lazy": 10 * 20 + 20, "compiled": 110}
 
 
 def test_cuda_is_marked_unvalidated(project: Path) -> None:
