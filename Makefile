@@ -18,6 +18,8 @@ ifeq ($(origin TORCH_INDEX),undefined)
 TORCH_INDEX := $(shell cat "$(VENV)/.torch-index" 2>/dev/null)
 endif
 TORCH := $(shell sed -n 's/^loader = \["\(torch==[^"]*\)"\]/\1/p' pyproject.toml)
+# The stock backend of the models, without its dependencies: py3nj wants a Fortran compiler, lie_learn NumPy 1.
+ESCNN := escnn==1.0.11
 # Without bytecode every process compiles torch anew on import, which doubles the time of short benchmarks.
 export UV_COMPILE_BYTECODE := 1
 unexport PYTHONDONTWRITEBYTECODE
@@ -107,6 +109,7 @@ $(VENV)/.dependencies: $(VENV)/.python pyproject.toml bench_harness/pyproject.to
 	$(INSTALL) $(INDEX) "$(TORCH)"
 	$(INSTALL) "setuptools>=77" "cffi>=1.17" wheel
 	$(INSTALL) --no-build-isolation -e ".[dev]" -e "./bench_harness[dev]"
+	$(INSTALL) --no-deps "$(ESCNN)"
 	@"$(PY)" -c "import torch; cuda = torch.version.cuda; print(f'note: torch {torch.__version__} is a CUDA build (CUDA {cuda}): gigabytes that a machine without a GPU does not need; make clean, then make venv TORCH_INDEX=<an index of CPU builds>' if cuda else f'torch {torch.__version__}, CPU build')"
 	@$(if $(TORCH_INDEX),echo "$(TORCH_INDEX)" >,rm -f) "$(VENV)/.torch-index"
 	touch "$@"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -43,10 +44,17 @@ def test_bench_core(sources: Path, tmp_path: Path) -> None:
     assert {"bench_core/py.typed", "bench_core/_voxelizer.pyi", "bench_core/reference/voxels.py"} <= names
     assert [name for name in names if name.startswith("bench_core/_voxelizer.") and "abi3" in name]
     assert len([name for name in names if name.endswith(".cif.gz")]) == 14
+    assert "bench_core/data/so3/thomson_cube.npz" in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "bench_harness", "csrc"))]
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"csrc/{path.name}" for path in (ROOT / "csrc").glob("*.[ch]")} <= inside
+
+
+def test_one_version_of_escnn_is_named_everywhere() -> None:
+    files = ["Makefile", "pyproject.toml", "asv.conf.json", "bench_core/models/stock/importing.py", "README.md"]
+    found = {file: set(re.findall(r"escnn==[\d.]+\d", (ROOT / file).read_text(encoding="utf-8"))) for file in files}
+    assert all(versions == {"escnn==1.0.11"} for versions in found.values()), found
 
 
 def test_bench_harness(sources: Path, tmp_path: Path) -> None:
