@@ -18,6 +18,14 @@ from bench_harness.vram.workspace import result_bytes
 # (operator, arguments, keyword arguments, result) -> bytes held inside it beside arguments and results.
 WorkspaceRule = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], int]
 
+# Formulas of backward that write into fresh zeros, but out of place for fakes.
+IN_PLACE = {
+    torch.ops.aten.index_put.default: torch.ops.aten.index_put_.default,
+    torch.ops.aten.index_add.default: torch.ops.aten.index_add_.default,
+    torch.ops.aten.scatter_add.default: torch.ops.aten.scatter_add_.default,
+    torch.ops.aten.scatter.src: torch.ops.aten.scatter_.src,
+}
+
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode that registers every new storage and its end, and claims for what autograd saves."""
@@ -84,6 +92,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         if func is torch.ops.aten.add.Tensor and self._adds_in_place(args, kwargs):
             func = torch.ops.aten.add_.Tensor
+        elif func in IN_PLACE and self._writes_in_place():
+            func = IN_PLACE[func]
         try:
             result = func(*args, **kwargs)
         except Exception:
@@ -109,6 +119,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if known is not None:
                     return known[1].module
         return self._modules.current()
+
+    def _writes_in_place(self) -> bool:
+        """Tell whether one of torch's own formulas is running, and not a user's torch.autograd.Function."""
+        node = torch._C._current_autograd_node()
+        users = isinstance(node, torch.autograd.function.BackwardCFunction)
+        return node is not None and not users and not self._modules.inside_forward()
 
     def _adds_in_place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Tell whether this is autograd summing two gradients of one tensor, which it does in place on real tensors.
