@@ -150,4 +150,6 @@ class SteerableLinear(SteerableMap):
 def to_autocast(x: Tensor) -> Tensor:
     """Return x in the type that autocast asks for on its device, if it is on."""
     device = x.device.type
-    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+    if device == "meta" or not torch.is_autocast_enabled(device):  # which does not know the meta device
+        return x
+    return x.to(torch.get_autocast_dtype(device))
