@@ -7,6 +7,7 @@ of filters (`filter_parameters`), and, in memory, that every call expands its fi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ FLOAT32_BYTES = 4
 ADAM_STATES = 2
 
 
-class _Row(NamedTuple):
+class SteerableRow(NamedTuple):
     """A convolution as counted: `input_copies` is None for the scalar channels of the image."""
 
     input_copies: int | None
@@ -27,6 +28,8 @@ class _Row(NamedTuple):
     copies: int
     channels: int
     kernel: int
+    stride: int
+    input_voxels: int
     voxels: int
 
     @property
@@ -62,10 +65,10 @@ def parameters(architecture: Architecture) -> int:
     Raises:
         ModelError: the table has other rows than convolutions of regular copies, or an even kernel.
     """
-    rows, band_limit = list(_rows(architecture)), architecture.band_limit
-    weights = sum(_pair_parameters(row, band_limit) for row in rows)
+    rows, band_limit = list(steerable_rows(architecture)), architecture.band_limit
+    weights = sum(pair_parameters(row, band_limit) for row in rows)
     norms = sum(2 * row.copies for row in rows[:-1])
-    return weights + norms + rows[-1].copies + _head_parameters(rows[-1].copies, band_limit)
+    return weights + norms + rows[-1].copies + head_parameters(rows[-1].copies, band_limit)
 
 
 def forward_backward_bytes(architecture: Architecture, batch: int = 16) -> int:
@@ -75,36 +78,39 @@ def forward_backward_bytes(architecture: Architecture, batch: int = 16) -> int:
 
 def largest_filter_bytes(architecture: Architecture) -> int:
     """The notebook's convolution column: the largest expanded filter."""
-    return FLOAT32_BYTES * max(row.filter_values for row in _rows(architecture))
+    return FLOAT32_BYTES * max(row.filter_values for row in steerable_rows(architecture))
 
 
 def fourier_bytes(architecture: Architecture, batch: int = 16) -> int:
     """The notebook's Fourier column: the largest tensor of samples on the grid, of one view, twice."""
-    samples = max(row.copies * row.voxels * GRID_ROTATIONS for row in _rows(architecture))
+    samples = max(row.copies * row.voxels * GRID_ROTATIONS for row in steerable_rows(architecture))
     return 2 * FLOAT32_BYTES * batch * samples
 
 
 def filters_bytes(architecture: Architecture) -> int:
     """All expanded filters of the encoder, once."""
-    return FLOAT32_BYTES * sum(row.filter_values for row in _rows(architecture))
+    return FLOAT32_BYTES * sum(row.filter_values for row in steerable_rows(architecture))
 
 
 def convolution_flops(architecture: Architecture) -> int:
     """Of the convolutions, forward, for one view."""
-    return sum(2 * row.filter_values * row.voxels for row in _rows(architecture))
+    return sum(2 * row.filter_values * row.voxels for row in steerable_rows(architecture))
 
 
 def expansion_flops(architecture: Architecture) -> int:
     """Of turning weights into filters, forward, for one call of the encoder; does not depend on the batch."""
-    basis = {row.kernel: regular_channels(architecture.band_limit) ** 2 * row.kernel**3 for row in _rows(architecture)}
-    rows = (row for row in _rows(architecture) if row.input_copies is not None)
-    return sum(2 * _pair_parameters(row, architecture.band_limit) * basis[row.kernel] for row in rows)
+    basis = {
+        row.kernel: regular_channels(architecture.band_limit) ** 2 * row.kernel**3
+        for row in steerable_rows(architecture)
+    }
+    rows = (row for row in steerable_rows(architecture) if row.input_copies is not None)
+    return sum(2 * pair_parameters(row, architecture.band_limit) * basis[row.kernel] for row in rows)
 
 
 def fourier_flops(architecture: Architecture) -> int:
     """Of the nonlinearities, forward, for one view: to the grid of rotations and back."""
     channels = regular_channels(architecture.band_limit)
-    return sum(2 * 2 * channels * GRID_ROTATIONS * row.copies * row.voxels for row in _rows(architecture))
+    return sum(2 * 2 * channels * GRID_ROTATIONS * row.copies * row.voxels for row in steerable_rows(architecture))
 
 
 def training_step_flops(architecture: Architecture, batch: int = 16) -> int:
@@ -119,7 +125,7 @@ def after_forward_bytes(architecture: Architecture, batch: int = 16) -> int:
     Each view keeps the normalised fields, the Fourier output and the grid samples of every layer, its filters, and a
     permuted copy of the basis for every convolution between fields.
     """
-    hidden_channels = VIEWS * list(_rows(architecture))[-1].channels
+    hidden_channels = VIEWS * list(steerable_rows(architecture))[-1].channels
     return _kept_by_encoder_bytes(architecture, batch) + FLOAT32_BYTES * hidden_channels**2
 
 
@@ -139,20 +145,20 @@ def cpu_peak_bytes(architecture: Architecture, batch: int = 16) -> int:
 def _kept_by_encoder_bytes(architecture: Architecture, batch: int) -> int:
     channels = regular_channels(architecture.band_limit)
     activations = _activation_bytes(architecture, batch) * (2 * channels + GRID_ROTATIONS) // channels
-    kernels = [row.kernel for row in _rows(architecture) if row.input_copies is not None]
+    kernels = [row.kernel for row in steerable_rows(architecture) if row.input_copies is not None]
     bases = {kernel: _basis_bytes(kernel, architecture.band_limit) for kernel in kernels}
     kept = VIEWS * (activations + filters_bytes(architecture) + sum(bases[kernel] for kernel in kernels))
     states = (1 + ADAM_STATES) * FLOAT32_BYTES * parameters(architecture)
     return kept + states + sum(bases.values())
 
 
-def _rows(architecture: Architecture) -> Iterator[_Row]:
+def steerable_rows(architecture: Architecture) -> Iterator[SteerableRow]:
     """The convolutions, each with what comes in.
 
     Raises:
         ModelError: a row is no convolution of regular copies.
     """
-    channels, copies = architecture.input_channels, None
+    channels, copies, input_voxels = architecture.input_channels, None, math.prod(architecture.input_shape)
     for number, (layer, shape) in enumerate(zip(architecture.layers, architecture.shapes(), strict=True), 1):
         if not isinstance(layer, SteerableConv) or not isinstance(layer.fields, int):
             raise ModelError(
@@ -161,16 +167,17 @@ def _rows(architecture: Architecture) -> Iterator[_Row]:
             )
         following = layer.fields * regular_channels(architecture.band_limit)
         voxels = shape[0] * shape[1] * shape[2]
-        yield _Row(copies, channels, layer.fields, following, layer.kernel, voxels)
-        channels, copies = following, layer.fields
+        yield SteerableRow(copies, channels, layer.fields, following, layer.kernel, layer.stride, input_voxels, voxels)
+        channels, copies, input_voxels = following, layer.fields, voxels
 
 
-def _pair_parameters(row: _Row, band_limit: int) -> int:
+def pair_parameters(row: SteerableRow, band_limit: int) -> int:
+    """Weights of a convolution."""
     inputs = {0: row.input_channels} if row.input_copies is None else multiplicities_of(row.input_copies, band_limit)
     return filter_parameters(inputs, multiplicities_of(row.copies, band_limit), row.kernel)
 
 
-def _head_parameters(copies: int, band_limit: int) -> int:
+def head_parameters(copies: int, band_limit: int) -> int:
     """Linear to as many hidden copies as both views have, Linear to one field on the sphere; a bias per field."""
     hidden = multiplicities_of(VIEWS * copies, band_limit)
     sphere = dict.fromkeys(hidden, 1)
@@ -185,4 +192,4 @@ def _basis_bytes(kernel: int, band_limit: int) -> int:
 
 def _activation_bytes(architecture: Architecture, batch: int) -> int:
     """The outputs of all layers, of one view of every pair, once."""
-    return FLOAT32_BYTES * batch * sum(row.channels * row.voxels for row in _rows(architecture))
+    return FLOAT32_BYTES * batch * sum(row.channels * row.voxels for row in steerable_rows(architecture))
