@@ -14,7 +14,7 @@ import bench_core
 from bench_core.commands.output import say
 from bench_core.errors import BenchCoreError
 
-COMMANDS = ("prepare", "load", "train", "sweep")
+COMMANDS = ("prepare", "load", "models", "train", "sweep")
 
 
 def main(argv: list[str] | None = None) -> int:
