@@ -11,16 +11,23 @@ from torch import Tensor, nn
 class Scratch:
     """Memory that layers take turns in, on the CPU: new memory costs a page fault per 4 kB, 0.1 s for 265 MB.
 
-    What is taken is valid until the same name is taken again. Copies and pickles of it are empty.
+    What is taken is valid until the same name is taken again. Copies and pickles of it are empty. Under a
+    FakeTensorMode, where nothing is computed, it lends fake memory by the same rule, so that a simulated step holds
+    what a real one does.
     """
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
+        self._mode: Any = None
 
     def take(self, name: str, elements: int, like: Tensor, dtype: torch.dtype) -> Tensor:
         """Return a flat, uninitialised tensor of `elements` on the device of `like`."""
-        if like.device.type != "cpu" or torch.compiler.is_compiling() or type(like) not in (Tensor, nn.Parameter):
+        mode = getattr(like, "fake_mode", None)
+        plain = mode is not None or type(like) in (Tensor, nn.Parameter)
+        if like.device.type != "cpu" or torch.compiler.is_compiling() or not plain:
             return torch.empty(elements, dtype=dtype, device=like.device)
+        if mode is not self._mode:
+            self._buffers, self._mode = {}, mode
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.numel() < elements:
             self._buffers.pop((name, dtype), None)
