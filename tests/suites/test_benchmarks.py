@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import itertools
 import os
@@ -69,6 +70,60 @@ def test_missing_subjects_skip(suites: dict[str, Any]) -> None:
             suites["base"].subject(*missing)
 
 
+def test_long_benchmarks_wait_to_be_asked_for(suites: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from asv_runner.benchmarks.mark import SkipNotImplemented
+
+    monkeypatch.delenv("BENCH_CORE_LONG", raising=False)
+    suite = suites["models_in_training"].StepRatio()
+    measured = suite.setup_cache()
+    assert measured == {}
+    with pytest.raises(SkipNotImplemented, match="BENCH_CORE_LONG=1"):
+        suite.setup(measured, "arch_0", 4, "dense")
+
+
+@pytest.mark.parametrize("missing", ["bench_core.models", "escnn"])
+def test_models_that_cannot_be_built_skip(
+    suites: dict[str, Any], monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """At a commit without models, and where escnn is not installed; in `setup_cache`, nothing is measured."""
+    from asv_runner.benchmarks.mark import SkipNotImplemented
+
+    from bench_core.models.stock import importing
+
+    # As in a process that has not imported escnn yet.
+    monkeypatch.setattr(importing, "import_escnn", importing.import_escnn.__wrapped__)
+    monkeypatch.setattr(importing, "_import_quietly", lambda: importlib.import_module("escnn"))
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SkipNotImplemented, match=missing):
+        suites["models"].Construction().setup("escnn")
+    training = suites["models_in_training"]
+    assert training.measured_in(training.measure_steps, [("arch_0", "escnn")]) == {}
+
+
+@pytest.mark.usefixtures("small_networks")
+def test_peak_of_a_step_is_more_than_what_it_keeps(suites: dict[str, Any]) -> None:
+    """Adam keeps two states per parameter; gradients stay until the next step."""
+    training = suites["models_in_training"]
+    network = training.Network("arch_0", "dense", 1)
+    parameters = list(network.model.parameters())
+    parameter_bytes = sum(parameter.numel() * 4 for parameter in parameters)
+    assert training.held_bytes(network) > parameter_bytes + network.views.numel() * 4
+    assert training.peak_of_step_bytes(network) > 3 * parameter_bytes
+    assert all(parameter.grad is not None for parameter in parameters)
+
+
+@pytest.mark.usefixtures("small_networks")
+def test_networks_of_a_ratio_compute_the_same(suites: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("joblib")
+    if importlib.util.find_spec("escnn") is None:
+        pytest.skip("escnn is not installed")
+    networks = suites["models_in_training"].equal_networks("arch_0", 3)
+    outputs = {name: network.model(networks["escnn"].views).detach() for name, network in networks.items()}
+    scale = float(outputs["escnn"].abs().max())
+    torch.testing.assert_close(outputs["dense"], outputs["escnn"], rtol=0, atol=1e-4 * scale)
+
+
 def run_once(cls: type, method: str, parameters: tuple[Any, ...], cache: dict[type, Any]) -> Any:
     instance = cls()
     if hasattr(instance, "setup_cache"):
@@ -79,13 +134,35 @@ def run_once(cls: type, method: str, parameters: tuple[Any, ...], cache: dict[ty
     return getattr(instance, method)(*parameters)
 
 
+@pytest.fixture
+def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever architecture is asked for, the suites of models get a small one with arch_0's first layer."""
+    import bench_core.models
+    from bench_core.models import Architecture, SteerableConv, build
+
+    layers = (SteerableConv(10, 5, stride=2), SteerableConv(2, 3, stride=2, padding=1), SteerableConv(2, 5))
+    table = Architecture("small", layers, 4, 21)
+    monkeypatch.setattr(bench_core.models, "build", lambda architecture, **options: build(table, **options))
+
+
+def may_skip(cls: type, parameters: tuple[Any, ...]) -> bool:
+    """Whether this machine may lack what a benchmark needs: an instruction set, or escnn."""
+    if cls.__name__ == "Variant":
+        return not {"baseline", "float64"} <= set(parameters)
+    if importlib.util.find_spec("escnn") is None and (cls.__name__ == "StepRatio" or "escnn" in parameters):
+        return True
+    return "dense bf16" in parameters
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_networks")
 def test_every_benchmark_runs(suites: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every combination of parameters but the slowest ones; `track_` must return one finite number.
 
     asv drops a benchmark that fails from its tables without a word, and a non-scalar breaks `asv publish`.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CORE_LONG", "1")
     from asv_runner.benchmarks.mark import SkipNotImplemented
 
     cache: dict[type, Any] = {}
@@ -95,12 +172,10 @@ def test_every_benchmark_runs(suites: dict[str, Any], tmp_path: Path, monkeypatc
             if {"naive", "filtered"} & set(parameters) and parameters[0] != "21^3 x 0.75 A":
                 continue
             for method in (name for name in dir(cls) if name.startswith(PREFIXES)):
-                # Instruction sets that this processor lacks are skipped, and nothing else.
-                may_skip = cls.__name__ == "Variant" and not {"baseline", "float64"} <= set(parameters)
                 try:
                     value = run_once(cls, method, parameters, cache)
                 except SkipNotImplemented:
-                    if may_skip:
+                    if may_skip(cls, parameters):
                         continue
                     raise
                 if method.startswith("track_"):
