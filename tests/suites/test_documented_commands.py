@@ -155,8 +155,14 @@ def test_the_python_of_the_readme(run: Run, fresh_home: dict[str, str], tmp_path
         done = run(command, tmp_path, fresh_home)
         assert done.returncode == 0, done.stderr
     code = [f"{block}\nassert x.any() and x.shape[-4:] == (4, 21, 21, 21)\n" for block in blocks("README.md", "python")]
-    assert len(code) == 2
+    assert len(code) == 3
     subprocess.run([sys.executable, "-c", "".join(code)], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_the_python_of_the_models_page(run: Run, fresh_home: dict[str, str], tmp_path: Path) -> None:
+    (block,) = blocks("docs/models.md", "python")
+    code = f"{block}\nassert logits.shape == (1, 6) and model(torch.rand(2, 2, 4, 21, 21, 21)).shape == (2, 4, 4)\n"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
 
 
 def skip_if_shallow() -> None:
