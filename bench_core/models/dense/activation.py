@@ -12,6 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from bench_core.errors import ModelError
 
 
 class FieldStatistics(nn.Module):
@@ -43,7 +46,11 @@ class FieldStatistics(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
-        """Return (scale (views, fields), shift (views, fields, trivials)) for x (views * B, fields * size, ...)."""
+        """Return (scale (views, fields), shift (views, fields, trivials)) for x (views * B, fields * size, ...).
+
+        Raises:
+            ModelError: in training, a single number per view and channel, which has no variance.
+        """
         if self.training:
             mean, var = self._measure(x.detach(), views)
             self._track(mean, var)
@@ -60,6 +67,8 @@ class FieldStatistics(nn.Module):
         """
         x, dtype = x.flatten(2), torch.promote_types(x.dtype, torch.float32)
         count = x.shape[0] // views * x.shape[2]
+        if count < 2:
+            raise ModelError("a batch norm has no variance of one example of one voxel: train on more, or eval() first")
         sums = x.sum(2, dtype=dtype).double()
         squares = torch.linalg.vector_norm(x, dim=2, dtype=dtype).double().square()
         sums, squares = (part.view(views, -1, self.fields, self.field_size).sum(1) for part in (sums, squares))
@@ -69,8 +78,8 @@ class FieldStatistics(nn.Module):
     def _track(self, mean: Tensor, var: Tensor) -> None:
         self.num_batches_tracked += len(mean)
         for view_mean, view_var in zip(mean, var, strict=True):
-            self.running_mean.lerp_(view_mean, self.momentum)
-            self.running_var.lerp_(view_var, self.momentum)
+            self.running_mean.lerp_(view_mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(view_var.to(self.running_var.dtype), self.momentum)
 
 
 class FourierActivation(torch.autograd.Function):
@@ -95,6 +104,7 @@ class FourierActivation(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, sampling, analysis = ctx.saved_tensors
         sampling, analysis = sampling.to(x.dtype), analysis.to(x.dtype)

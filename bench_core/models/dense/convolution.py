@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from bench_core.models.dense.expansion import Plan, contract_gradient, expand_filter
 from bench_core.models.dense.scratch import Scratch
@@ -44,20 +45,22 @@ def convolve(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
 
 
 def convolve_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, scratch: Scratch, input_needs_grad: bool
-) -> tuple[Tensor | None, Tensor]:
-    """Return the gradients of x (None if not needed) and of the filter, which lies in the scratch or is new."""
+    grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, scratch: Scratch, needed: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of x and of the filter, None if not needed; the filter's lies in the scratch or is new."""
     if not geometry.as_matrix_product(x.shape[-1]):
         kernels, stride, padding = _as_voxels(weight, geometry), geometry.stride, geometry.padding
-        mask = [input_needs_grad, True, False]
+        mask = [*needed, False]
         grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
             grad, x, kernels, None, [stride] * 3, [padding] * 3, [1] * 3, False, [0] * 3, 1, mask
         )
         return grad_x, grad_weight
     flat = grad.flatten(2).transpose(1, 2).reshape(-1, len(weight))
+    grad_x = _uncolumn(flat @ weight.flatten(1), x, geometry) if needed[0] else None
+    if not needed[1]:
+        return grad_x, None
     grad_weight = scratch.take("gradient", weight.numel(), weight, weight.dtype).view(len(weight), -1)
     torch.mm(flat.t(), _columns(x, geometry), out=grad_weight)
-    grad_x = _uncolumn(flat @ weight.flatten(1), x, geometry) if input_needs_grad else None
     return grad_x, grad_weight
 
 
@@ -113,12 +116,13 @@ class Convolution(torch.autograd.Function):
         ctx.save_for_backward(x, weights, order, *bases)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weights, order, *bases = ctx.saved_tensors
         kernels = _expanded(weights, order, tuple(bases), ctx.plan, x.dtype, ctx.scratch)
-        needed = ctx.needs_input_grad[0]
+        needed = ctx.needs_input_grad[:2]
         grad_x, grad_kernels = convolve_backward(grad.contiguous(), x, kernels, ctx.geometry, ctx.scratch, needed)
-        grad_weights = contract_gradient(grad_kernels, order, bases, ctx.plan)
+        grad_weights = None if grad_kernels is None else contract_gradient(grad_kernels, order, bases, ctx.plan)
         return (grad_x, grad_weights, None, None, None, None, *(None for _ in bases))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from bench_core.models.so3.kernels import KernelBasis, size_of
 
@@ -182,6 +183,7 @@ class Expand(torch.autograd.Function):
         ctx.plan = plan
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         order, *bases = ctx.saved_tensors
         return (contract_gradient(grad, order, bases, ctx.plan), None, None, None, *(None for _ in bases))

@@ -122,7 +122,7 @@ class SteerableConv3d(SteerableMap):
         self.scratch = scratch or Scratch()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = to_autocast(x)
+        x = to_type_of_work(x, self.weights)
         if self.recompute:
             out: Tensor = Convolution.apply(  # type: ignore[no-untyped-call]
                 x, self.weights, self.order, self.plan, self.geometry, self.scratch, *self.bases
@@ -138,7 +138,7 @@ class SteerableLinear(SteerableMap):
         super().__init__(in_type, out_type, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = to_autocast(x)
+        x = to_type_of_work(x, self.weights)
         out = x @ self.expand(x.dtype).flatten(1).t()
         fields = out.view(len(x), self.out_type.copies, -1)
         trivials = self.out_type.trivials
@@ -147,9 +147,9 @@ class SteerableLinear(SteerableMap):
         return biased.flatten(1)
 
 
-def to_autocast(x: Tensor) -> Tensor:
-    """Return x in the type that autocast asks for on its device, if it is on."""
+def to_type_of_work(x: Tensor, weights: Tensor) -> Tensor:
+    """Return x in the type that autocast asks for on its device, if it is on; else in that of the weights."""
     device = x.device.type
     if device == "meta" or not torch.is_autocast_enabled(device):  # which does not know the meta device
-        return x
+        return x.to(weights.dtype)
     return x.to(torch.get_autocast_dtype(device))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
+from bench_core.models.closed_forms import VIEWS
 from bench_core.models.dense.layers import AveragePool, FourierNonlinearity, RegularLayer, regular_type, scalar_type
 from bench_core.models.dense.maps import FieldType, SteerableLinear
 from bench_core.models.dense.scratch import Scratch
@@ -47,10 +48,10 @@ class DirectionHead(nn.Module):
         self.register_buffer("faces", torch.from_numpy(view_matrix(band_limit, CUBE_FACES)).float(), persistent=False)
 
     def forward(self, pair: Tensor) -> Tensor:
-        """Return logits (B, 6), float32, in the order of `frames.CUBE_FACES`, of encoded pairs (B, channels)."""
+        """Return logits (B, 6), as precise as the weights, of encoded pairs (B, channels); as `frames.CUBE_FACES`."""
         hidden = self.nonlinearity.alone(self.hidden(pair))
         # No matrix product: autocast would give the logits fewer digits.
-        logits: Tensor = (self.output(hidden).float().unsqueeze(1) * self.faces).sum(2)
+        logits: Tensor = (self.output(hidden).to(self.faces.dtype).unsqueeze(1) * self.faces).sum(2)
         return logits
 
 
@@ -70,9 +71,17 @@ class FrameHead(nn.Module):
         self.frame = nn.Linear(hidden.channels, 9)
 
     def forward(self, pair: Tensor) -> Tensor:
-        """Return frames (B, 4, 4), float32, of encoded pairs (B, channels)."""
-        numbers = self.frame(self.nonlinearity.alone(self.hidden(pair)).float())
-        return rigid_frame(numbers[:, :3], numbers[:, 3:6], numbers[:, 6:] * self.scale_A)
+        """Return frames (B, 4, 4) of encoded pairs (B, channels), in the type of the weights under autocast too."""
+        hidden = self.nonlinearity.alone(self.hidden(pair))
+        return frame_of(hidden, self.frame, self.scale_A)
+
+
+def frame_of(hidden: Tensor, linear: nn.Linear, scale_A: float) -> Tensor:
+    """Return the frames (B, 4, 4) of nine numbers, which autocast must not give fewer digits than the weights have."""
+    device = "cpu" if hidden.is_meta else hidden.device.type  # autocast does not know the meta device
+    with torch.autocast(device, enabled=False):
+        numbers = linear(hidden.to(linear.weight.dtype))
+        return rigid_frame(numbers[:, :3], numbers[:, 3:6], numbers[:, 6:] * scale_A)
 
 
 def rigid_frame(first: Tensor, second: Tensor, translation: Tensor) -> Tensor:
@@ -93,7 +102,7 @@ class DenseClassifier(nn.Module):
         recompute: expand filters again in the backward pass instead of keeping them.
 
     Raises:
-        ModelError: unknown mode, or a layer that this network has not.
+        ModelError: unknown mode, or a layer that this network has not; on a call, images of another shape.
     """
 
     def __init__(self, architecture: Architecture, mode: str = "direction", *, recompute: bool = True) -> None:
@@ -104,9 +113,23 @@ class DenseClassifier(nn.Module):
         self.head = make_head(mode, 2 * self.encoder.output_fields, architecture.band_limit)
 
     def forward(self, x: Tensor) -> Tensor:
-        views = x.shape[1]
-        encoded = self.encoder(x.transpose(0, 1).flatten(0, 1), views)
-        return self.head(encoded.unflatten(0, (views, -1)).transpose(0, 1).flatten(1))  # type: ignore[no-any-return]
+        check_pairs(x, self.architecture)
+        encoded = self.encoder(x.transpose(0, 1).flatten(0, 1), VIEWS)
+        return self.head(encoded.unflatten(0, (VIEWS, -1)).transpose(0, 1).flatten(1))  # type: ignore[no-any-return]
+
+
+def check_pairs(x: Tensor, architecture: Architecture) -> None:
+    """Check the shape of pairs of views, where a wrong one is seen late, if at all.
+
+    Raises:
+        ModelError: x is not (B, 2, C, L, L, L), with the channels and the side of the architecture.
+    """
+    expected = (VIEWS, architecture.input_channels, *architecture.input_shape)
+    if x.dim() != 1 + len(expected) or tuple(x.shape[1:]) != expected or not len(x):
+        raise ModelError(
+            f"{architecture.name} takes pairs of views (B, {', '.join(map(str, expected))}) with B at least 1, and got "
+            f"{tuple(x.shape)}"
+        )
 
 
 def make_head(mode: str, fields: int, band_limit: int) -> nn.Module:

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
-from bench_core.models.dense.networks import rigid_frame
+from bench_core.models.dense.networks import check_pairs, frame_of
 from bench_core.models.so3.fourier import KERNEL_AXES
 from bench_core.models.so3.grids import GRID_BLOCKS
 from bench_core.models.stock.importing import import_escnn
@@ -60,6 +60,7 @@ class StockClassifier(nn.Module):
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         """Return logits in the order of `CUBE_FACES`, or frames, of pairs of views (B, 2, C, L, L, L)."""
+        check_pairs(views, self.architecture)
         encodings = [self.encoder(views[:, view]) for view in (0, 1)]
         return self.head(torch.cat(encodings, dim=1))  # type: ignore[no-any-return]
 
@@ -156,7 +157,9 @@ class StockDirectionHead(StockHead):
         self.register_buffer("faces", _values_at_faces(self.space, band_limit))
 
     def forward(self, pair: torch.Tensor) -> torch.Tensor:
-        return self.output(self.hidden_fields(pair)).tensor @ self.faces.T  # type: ignore[no-any-return]
+        values = self.output(self.hidden_fields(pair)).tensor.to(self.faces.dtype)
+        # No matrix product: autocast would give the logits fewer digits.
+        return (values.unsqueeze(1) * self.faces).sum(2)  # type: ignore[no-any-return]
 
 
 class StockFrameHead(StockHead):
@@ -170,8 +173,7 @@ class StockFrameHead(StockHead):
             nn.init.zeros_(parameter)
 
     def forward(self, pair: torch.Tensor) -> torch.Tensor:
-        numbers = self.frame(self.hidden_fields(pair).tensor)
-        return rigid_frame(numbers[:, :3], numbers[:, 3:6], numbers[:, 6:] * self.scale_A)
+        return frame_of(self.hidden_fields(pair).tensor, self.frame, self.scale_A)
 
 
 def regular_representation(space: Any, band_limit: int) -> Any:
