@@ -94,9 +94,11 @@ def job_of(args: argparse.Namespace) -> Job:
     Raises:
         UsageError: a flag is malformed, or flags do not fit together; names it.
     """
-    for flag in ("batch", "step"):
-        if getattr(args, flag) < 1:
-            raise UsageError(f"--{flag} {getattr(args, flag)}: expected a positive number")
+    for flag, least in (("batch", 1), ("step", 1), ("tensors", 0)):
+        if getattr(args, flag) < least:
+            raise UsageError(f"--{flag} {getattr(args, flag)}: expected an integer of at least {least}")
+    if args.limit:
+        target.parse_size(args.limit)
     if (args.solve is None) != (args.limit is None):
         raise UsageError("--solve NAME and --limit SIZE belong together")
     if args.sweep and args.solve:
@@ -148,6 +150,8 @@ def _solve(job: Job, name: str, limit_bytes: int, step: int) -> tuple[dict[str, 
 
 
 def _sweep(job: Job, name: str, values: list[Any]) -> dict[str, Any]:
+    if name == "batch" and (wrong := [value for value in values if type(value) is not int or value < 1]):
+        raise UsageError(f"--sweep batch: {wrong[0]!r} is no integer of at least 1")
     rows = [_sweep_row(job.with_value(name, value), value) for value in values]
     good = [row for row in rows if "problem" not in row]
     if not good:

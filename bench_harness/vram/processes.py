@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,8 @@ def prepare(target: str) -> int:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    load_callable(target)
+    with contextlib.redirect_stdout(sys.stderr):  # a module that prints must not spoil --json
+        load_callable(target)
     _import_all_of_it()
     warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
     # It logs, beside raising, every operator that refuses its arguments.
@@ -108,6 +111,8 @@ def _child(writing: Connection, work: Callable[[Job], dict[str, Any]], job: Job)
         writing.send(work(job))
     except HarnessError as error:
         writing.send(type(error)(*error.args))
+    except KeyboardInterrupt:  # which the parent got too, and reports
+        pass
     except Exception as error:  # a defect of ours or of torch's, in a process whose traceback nobody would read
         reason = " ".join(str(error).split())[:300]
         writing.send(CouldNotMeasureError(f"{job.target}: {type(error).__name__}: {reason}"))

@@ -104,13 +104,15 @@ def _load_module(name: str, text: str) -> Any:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(f"'{text}': no module named '{error.name}', in this folder or installed") from None
         raise UsageError(f"'{text}': importing {name} failed: {_one_line(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"'{text}': importing {name} failed: {_one_line(error)}") from error
 
 
 def _load_file(path: Path, text: str) -> Any:
     if not path.is_file():
         raise UsageError(f"'{text}': no such file: {path}")
+    if path.resolve() in _LOADED:
+        return _LOADED[path.resolve()]
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -119,9 +121,13 @@ def _load_file(path: Path, text: str) -> Any:
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"'{text}': importing {path} failed: {_one_line(error)}") from error
-    return module
+    return _LOADED.setdefault(path.resolve(), module)
+
+
+_LOADED: dict[Path, Any] = {}
+"""The files that were run, once for all forks."""
 
 
 def build_model(target: Any, text: str, arguments: Mapping[str, Any]) -> Any:
@@ -135,7 +141,7 @@ def build_model(target: Any, text: str, arguments: Mapping[str, Any]) -> Any:
     said = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     try:
         model = target(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{text}({said}) failed: {_one_line(error)}") from error
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"{text}({said}) returned {type(model).__name__}, expected a torch.nn.Module")

@@ -47,7 +47,7 @@ def take_steps(
         on_phase("forward", step)
         for parameter in parameters:
             parameter.grad = None
-        with autocast(recipe):
+        with autocast(recipe, inputs):
             output = model(*inputs)
             loss = (recipe.loss or sum_of_floats)(output)
         on_phase("backward", step)
@@ -74,14 +74,18 @@ def make_optimizer(parameters: Sequence[torch.nn.Parameter], recipe: Recipe) -> 
     return cls(trained, lr=1e-3, foreach=foreach)
 
 
-def autocast(recipe: Recipe) -> contextlib.AbstractContextManager[Any]:
-    """Return the autocast context of the recipe's precision."""
+def autocast(recipe: Recipe, inputs: Sequence[Any]) -> contextlib.AbstractContextManager[Any]:
+    """Return the autocast context of the recipe's precision, on the device where the inputs lie.
+
+    That is not always the recipe's: fakes lie on the CPU whatever device they stand for.
+    """
     import torch
 
     if recipe.precision == "32":
         return contextlib.nullcontext()
     dtype = torch.bfloat16 if recipe.precision == "bf16-mixed" else torch.float16
-    return torch.autocast("cpu", dtype=dtype)
+    device = next((tensor.device.type for tensor in tensors_in(list(inputs))), recipe.device)
+    return torch.autocast(device, dtype=dtype)
 
 
 def sum_of_floats(output: Any) -> torch.Tensor:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench_harness.record import Record
+from bench_harness.vram.training_step import Recipe, autocast
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 MODELS = """
+import sys
 import torch
 from torch import nn
 
@@ -31,6 +36,9 @@ def mismatched():
 
 def refuses():
     raise ValueError("no such width")
+
+def leaves():
+    sys.exit(3)
 
 def number():
     return 3
@@ -163,6 +171,36 @@ def test_odd_modules(project: Path) -> None:
     assert counts == {"tied": 100 + 10 + 10, "lazy": 10 * 20 + 20, "compiled": 110}
 
 
+def test_a_module_that_prints_runs_once_and_spoils_no_json(project: Path) -> None:
+    source = "import torch\nprint('chatty module')\ndef model():\n    return torch.nn.Linear(3, 2)\n"
+    (project / "chatty.py").write_text(source, encoding="utf-8")
+    done = vram(project, "chatty.py:model", "--input", "3", "--json")
+    assert results_of(done)["ledger"]["peak_bytes"] > 0
+    assert done.stderr.count("chatty module") == 1
+
+
+def test_control_c_is_no_traceback(project: Path) -> None:
+    source = "import time\ndef model():\n    open('building', 'w').close()\n    time.sleep(60)\n"
+    (project / "slow.py").write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "bench_harness", "vram", "slow.py:model", "--input", "3"]
+    process = subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (project / "building").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in errors
+
+
+def test_autocast_is_that_of_the_device_where_the_inputs_lie() -> None:
+    recipe = Recipe(precision="bf16-mixed", device="cuda")
+    assert autocast(recipe, [torch.ones(1)]).device == "cpu"  # fakes are there, for whatever device
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of autocast where there is no CUDA
+        assert autocast(recipe, []).device == "cuda"
+
+
 def test_cuda_is_marked_unvalidated(project: Path) -> None:
     done = vram(project, "models:small", "--input", "10", "--device", "cuda", "--out", "out")
     record = Record.read(project / "out")
@@ -181,7 +219,12 @@ REFUSED: list[tuple[list[str], int, str]] = [
     (["models:refuses"], 2, "models:refuses() failed: ValueError: no such width"),
     (["models:small", "--arg", "size=3"], 2, "unexpected keyword argument 'size'"),
     (["models:small", "--arg", "3"], 2, "expected name=value"),
-    (["models:small", "--batch", "0"], 2, "--batch 0: expected a positive number"),
+    (["models:small", "--batch", "0"], 2, "--batch 0: expected an integer of at least 1"),
+    (["models:small", "--tensors", "-1"], 2, "--tensors -1: expected an integer of at least 0"),
+    (["models:small", "--sweep", "batch=4,0"], 2, "--sweep batch: 0 is no integer of at least 1"),
+    (["models:leaves"], 2, "models:leaves() failed: SystemExit: 3"),
+    (["leaving:small"], 2, "importing leaving failed: SystemExit: bye"),
+    (["leaving.py:small"], 2, "importing leaving.py failed: SystemExit: bye"),
     (["models:small", "--input", "3"], 2, "does --input fit the model?"),
     (["models:mismatched"], 2, "module 2, operator aten.addmm.default((2,), (16, 12), (13, 2))"),
     (["models:picky"], 2, "module 1, operator aten.index.Tensor((16, 10), [(16, 10)]): its result depends on values"),
@@ -215,6 +258,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
     """(exit code, stdout, stderr) of each refused command line."""
     folder = tmp_path_factory.mktemp("refused")
     (folder / "models.py").write_text(MODELS, encoding="utf-8")
+    (folder / "leaving.py").write_text("import sys\nsys.exit('bye')\n", encoding="utf-8")
     (folder / "cases.json").write_text(json.dumps([arguments for arguments, _, _ in REFUSED]), encoding="utf-8")
     subprocess.run([sys.executable, "-c", IN_ONE_PROCESS], cwd=folder, timeout=240, check=True)
     answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
