@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from equivariance import equivariance_error, settled
 from torch import nn
 
 from bench_core.errors import ModelError
-from bench_core.models import ARCHITECTURES, Architecture, Pool, SteerableConv, build
+from bench_core.models import ARCHITECTURES, Architecture, Pool, ResidualBlock, SteerableConv, build
 from bench_core.models.dense.networks import DenseClassifier, rigid_frame
 
 PARAMETERS = {
@@ -40,11 +41,20 @@ def test_parameters_are_the_published_ones(name: str) -> None:
     assert state < 4.1 * PARAMETERS[name]
 
 
-@pytest.mark.parametrize("overrides", [{}, {"band_limit": 1}, {"band_limit": 3}])
-def test_logits_turn_with_the_views(overrides: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "overrides",
+    [{}, {"band_limit": 1}, {"band_limit": 3}, {"hidden": {0: 3, 1: 2, 2: 1}}, {"kernel": 5, "input_side": 15}],
+)
+def test_logits_turn_with_the_views(overrides: dict[str, Any]) -> None:
     torch.manual_seed(0)
     x = torch.rand(3, 2, 2, 11, 11, 11)
     assert equivariance_error(settled(build(TINY, **overrides), x), x) < 5e-5
+
+
+def test_kernels_can_be_overridden() -> None:
+    model = build(TINY, kernel=5, input_side=21)
+    assert [layer.conv.basis.kernel for layer in model.encoder.layers] == [5] * 4  # type: ignore[union-attr]
+    assert model(torch.rand(2, 2, 2, 21, 21, 21)).shape == (2, 6)
 
 
 def test_flattening_is_not_equivariant() -> None:
@@ -158,6 +168,6 @@ def test_bfloat16_is_near() -> None:
 
 
 def test_layers_that_have_no_network_are_named() -> None:
-    gated = TINY.with_(hidden={0: 2, 1: 1})
-    with pytest.raises(ModelError, match=r"tiny: layer 1, .*, is not among those of view-pair networks"):
-        build(gated)
+    residual = Architecture("residual", (SteerableConv(2, 3), ResidualBlock(2, 2), SteerableConv(2, 9)), 2, 11)
+    with pytest.raises(ModelError, match=r"residual: layer 2, .*, is not among those of view-pair networks"):
+        build(residual)

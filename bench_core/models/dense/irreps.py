@@ -59,7 +59,8 @@ class GatedLayer(nn.Module):
     """Convolution, batch norm of each irrep, and the gates of Weiler et al. 2018 (arXiv:1807.02547).
 
     The convolution makes one scalar more for each irrep that is none: its gate. Scalars are rectified; every other
-    irrep is multiplied by the sigmoid of its gate.
+    irrep is multiplied by the sigmoid of its gate. With normalise=False the scalars and gates get a bias instead of the
+    batch norm, as after the last convolution, to one voxel.
     """
 
     gate_of: Tensor
@@ -72,6 +73,7 @@ class GatedLayer(nn.Module):
         stride: int = 1,
         padding: int = 0,
         *,
+        normalise: bool = True,
         recompute: bool = True,
         scratch: Scratch | None = None,
     ) -> None:
@@ -80,19 +82,28 @@ class GatedLayer(nn.Module):
         self.scalars = multiplicities.get(0, 0)
         rotating = [degree for degree in self.out_type.degrees if degree]
         gated = mixed_type({**multiplicities, 0: self.scalars + len(rotating)})
-        self.conv = SteerableConv3d(in_type, gated, kernel, stride, padding, recompute=recompute, scratch=scratch)
-        self.norm = IrrepNorm(gated.degrees)
+        self.conv = SteerableConv3d(
+            in_type, gated, kernel, stride, padding, bias=not normalise, recompute=recompute, scratch=scratch
+        )
+        self.norm = IrrepNorm(gated.degrees) if normalise else None
         channels_of_each = torch.tensor([2 * degree + 1 for degree in rotating], dtype=torch.int64)
         gates = torch.arange(len(rotating)).repeat_interleave(channels_of_each)
         self.register_buffer("gate_of", gates, persistent=False)
 
     def forward(self, x: Tensor, views: int = 1) -> Tensor:
-        x = self.norm(self.conv(x), views)
+        x = self.conv(x)
+        x = self.biased(x) if self.norm is None else self.norm(x, views)
         rotating = len(self.gate_of)
         scalars, gates = x[:, : self.scalars].relu(), x[:, self.scalars : x.shape[1] - rotating].sigmoid()
         if not rotating:
             return scalars
         return torch.cat([scalars, x[:, -rotating:] * gates[:, self.gate_of]], dim=1)
+
+    def biased(self, x: Tensor) -> Tensor:
+        """Return x with the bias of its scalars, which come first."""
+        bias = self.conv.bias.flatten()  # type: ignore[union-attr]
+        padded = nn.functional.pad(bias, (0, x.shape[1] - len(bias))).to(x.dtype)
+        return x + padded.view(-1, *(1,) * (x.dim() - 2))
 
 
 class SphereMean(nn.Module):

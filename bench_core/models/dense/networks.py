@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
 from bench_core.models.closed_forms import VIEWS
+from bench_core.models.dense.irreps import GatedLayer
 from bench_core.models.dense.layers import AveragePool, FourierNonlinearity, RegularLayer, regular_type, scalar_type
 from bench_core.models.dense.maps import FieldType, SteerableLinear
 from bench_core.models.dense.scratch import Scratch
@@ -17,21 +20,20 @@ from bench_core.models.tables import Architecture, Pool, SteerableConv
 
 
 class DenseEncoder(nn.Module):
-    """The layers of a table: (views * B, C, L, L, L), view by view, to (views * B, channels), regular fields."""
+    """The layers of a table: (views * B, C, L, L, L), view by view, to (views * B, channels) of fields `out_type`."""
 
     def __init__(self, architecture: Architecture, *, recompute: bool = True) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_layers(architecture, recompute))
         self.voxels = architecture.sides()[-1] ** 3
-        last = [layer for layer in self.layers if isinstance(layer, RegularLayer)][-1]
-        self.field_size = last.out_type.field_size
-        self.output_fields = last.out_type.copies * self.voxels
+        fields = [layer.out_type for layer in self.layers if isinstance(layer, RegularLayer | GatedLayer)][-1]
+        self.out_type = FieldType(fields.degrees, fields.copies * self.voxels)
 
     def forward(self, x: Tensor, views: int = 1) -> Tensor:
         for layer in self.layers:
             x = layer(x, views)
         # Of more voxels than one, each brings its fields along (which is not equivariant).
-        return x.reshape(len(x), -1, self.field_size, self.voxels).transpose(2, 3).flatten(1)
+        return x.reshape(len(x), -1, self.out_type.field_size, self.voxels).transpose(2, 3).flatten(1)
 
 
 class DirectionHead(nn.Module):
@@ -39,10 +41,10 @@ class DirectionHead(nn.Module):
 
     faces: Tensor
 
-    def __init__(self, fields: int, band_limit: int) -> None:
+    def __init__(self, pair_type: FieldType, band_limit: int) -> None:
         super().__init__()
-        hidden = regular_type(fields, band_limit)
-        self.hidden = SteerableLinear(hidden, hidden)
+        hidden = as_wide(pair_type, band_limit)
+        self.hidden = SteerableLinear(pair_type, hidden)
         self.nonlinearity = FourierNonlinearity(band_limit)
         self.output = SteerableLinear(hidden, FieldType(quotient_degrees(band_limit), 1))
         self.register_buffer("faces", torch.from_numpy(view_matrix(band_limit, CUBE_FACES)).float(), persistent=False)
@@ -62,11 +64,11 @@ class FrameHead(nn.Module):
     coordinates to the second's, as `OriginPairs(mode="frame")` has it. Translations come out in units of `scale_A`.
     """
 
-    def __init__(self, fields: int, band_limit: int, scale_A: float = 10.0) -> None:
+    def __init__(self, pair_type: FieldType, band_limit: int, scale_A: float = 10.0) -> None:
         super().__init__()
-        hidden = regular_type(fields, band_limit)
+        hidden = as_wide(pair_type, band_limit)
         self.scale_A = scale_A
-        self.hidden = SteerableLinear(hidden, hidden)
+        self.hidden = SteerableLinear(pair_type, hidden)
         self.nonlinearity = FourierNonlinearity(band_limit)
         self.frame = nn.Linear(hidden.channels, 9)
 
@@ -97,7 +99,8 @@ class DenseClassifier(nn.Module):
     """Encoder and head of pairs of views (B, 2, C, L, L, L): logits (B, 6), or frames (B, 4, 4) for mode="frame".
 
     Args:
-        architecture: a steerable table of convolutions between regular fields, and average pooling.
+        architecture: a steerable table of convolutions, to regular fields (batch norm, Fourier nonlinearity) or to
+            mixed irreps (batch norm of each, gates), and average pooling.
         mode: direction or frame, as of `OriginPairs`.
         recompute: expand filters again in the backward pass instead of keeping them.
 
@@ -110,7 +113,8 @@ class DenseClassifier(nn.Module):
         self.architecture = architecture
         self.mode = mode
         self.encoder = DenseEncoder(architecture, recompute=recompute)
-        self.head = make_head(mode, 2 * self.encoder.output_fields, architecture.band_limit)
+        one = self.encoder.out_type
+        self.head = make_head(mode, FieldType(one.degrees, VIEWS * one.copies), architecture.band_limit)
 
     def forward(self, x: Tensor) -> Tensor:
         check_pairs(x, self.architecture)
@@ -132,12 +136,17 @@ def check_pairs(x: Tensor, architecture: Architecture) -> None:
         )
 
 
-def make_head(mode: str, fields: int, band_limit: int) -> nn.Module:
-    """Return the head of a mode for pairs of `fields` regular fields in all."""
+def as_wide(fields: FieldType, band_limit: int) -> FieldType:
+    """Return as many regular fields as have the channels of these, at least one: of regular ones, as many."""
+    return regular_type(max(1, round(fields.channels / regular_type(1, band_limit).channels)), band_limit)
+
+
+def make_head(mode: str, pair_type: FieldType, band_limit: int) -> nn.Module:
+    """Return the head of a mode for encoded pairs with fields of both views."""
     heads: dict[str, type[DirectionHead] | type[FrameHead]] = {"direction": DirectionHead, "frame": FrameHead}
     if mode not in heads:
         raise ModelError(f"mode {mode!r} is unknown: choose one of {', '.join(heads)}")
-    return heads[mode](fields, band_limit)
+    return heads[mode](pair_type, band_limit)
 
 
 def _layers(architecture: Architecture, recompute: bool) -> list[nn.Module]:
@@ -145,18 +154,14 @@ def _layers(architecture: Architecture, recompute: bool) -> list[nn.Module]:
     in_type, scratch = scalar_type(architecture.input_channels), Scratch()
     last = max(number for number, row in enumerate(architecture.layers) if isinstance(row, SteerableConv))
     for number, row in enumerate(architecture.layers):
-        if isinstance(row, SteerableConv) and isinstance(row.fields, int):
-            layer = RegularLayer(
-                in_type,
-                row.fields,
-                architecture.band_limit,
-                row.kernel,
-                row.stride,
-                row.padding,
-                normalise=number != last,
-                recompute=recompute,
-                scratch=scratch,
-            )
+        if isinstance(row, SteerableConv):
+            window = (row.kernel, row.stride, row.padding)
+            options: dict[str, Any] = {"normalise": number != last, "recompute": recompute, "scratch": scratch}
+            layer: RegularLayer | GatedLayer
+            if isinstance(row.fields, int):
+                layer = RegularLayer(in_type, row.fields, architecture.band_limit, *window, **options)
+            else:
+                layer = GatedLayer(in_type, row.multiplicities(architecture.band_limit), *window, **options)
             in_type = layer.out_type
             layers.append(layer)
         elif isinstance(row, Pool):
