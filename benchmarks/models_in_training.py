@@ -144,9 +144,12 @@ class PredictedMemory(Suite):
     params = (ARCHITECTURES,)
     param_names = ("architecture",)
 
+    def setup(self, architecture: str) -> None:
+        self.predict = subject("bench_core.models.closed_forms", "cpu_peak_bytes")
+        self.table = subject("bench_core.models", "ARCHITECTURES")[architecture]
+
     def track_predicted_peak_bytes(self, architecture: str) -> float:
-        predict = subject("bench_core.models.closed_forms", "cpu_peak_bytes")
-        return float(predict(subject("bench_core.models", "ARCHITECTURES")[architecture], 2))
+        return float(self.predict(self.table, 2))
 
     track_predicted_peak_bytes.unit = "bytes"  # type: ignore[attr-defined]
 

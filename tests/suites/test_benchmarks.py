@@ -140,7 +140,7 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     import bench_core.models
     from bench_core.models import Architecture, SteerableConv, build
 
-    layers = (SteerableConv(10, 5, stride=2), SteerableConv(2, 3, stride=2, padding=1), SteerableConv(2, 5))
+    layers = (SteerableConv(10, 5, stride=4), SteerableConv(2, 5))
     table = Architecture("small", layers, 4, 21)
     monkeypatch.setattr(bench_core.models, "build", lambda architecture, **options: build(table, **options))
 
@@ -163,6 +163,7 @@ def test_every_benchmark_runs(suites: dict[str, Any], tmp_path: Path, monkeypatc
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CORE_LONG", "1")
+    monkeypatch.setattr(suites["models"], "DEEPEST", suites["models"].SMALLEST)
     from asv_runner.benchmarks.mark import SkipNotImplemented
 
     cache: dict[type, Any] = {}
