@@ -139,16 +139,18 @@ class StepRatio(Suite):
 
 
 class PredictedMemory(Suite):
-    """What the closed form says of the peak that `Step` measures, for stock escnn."""
+    """What the closed forms say of the peak that `Step` measures."""
 
-    params = (ARCHITECTURES,)
-    param_names = ("architecture",)
+    params = (ARCHITECTURES, BACKENDS)
+    param_names = ("architecture", "backend")
 
-    def setup(self, architecture: str) -> None:
-        self.predict = subject("bench_core.models.closed_forms", "cpu_peak_bytes")
+    def setup(self, architecture: str, backend: str) -> None:
+        stock = subject("bench_core.models.closed_forms", "cpu_peak_bytes")
+        dense = subject("bench_core.models.closed_forms_dense", "dense_peak_bytes")
+        self.predict = dense if backend == "dense" else stock
         self.table = subject("bench_core.models", "ARCHITECTURES")[architecture]
 
-    def track_predicted_peak_bytes(self, architecture: str) -> float:
+    def track_predicted_peak_bytes(self, architecture: str, backend: str) -> float:
         return float(self.predict(self.table, 2))
 
     track_predicted_peak_bytes.unit = "bytes"  # type: ignore[attr-defined]
@@ -173,8 +175,12 @@ def figures_of(measured: Measured, *parameters: Any) -> dict[str, float]:
 def measure_steps(architecture: str, contender: str) -> dict[str, float]:
     import torch
 
+    from bench_harness.vram.real_step import cpu_peak_bytes
+    from bench_harness.vram.training_step import Recipe
+
     network = Network(architecture, contender, 2)
-    peak_bytes = held_bytes(network) + peak_of_step_bytes(network)
+    recipe = Recipe(precision="bf16-mixed" if "bf16" in contender else "32", steps=1)
+    peak_bytes = cpu_peak_bytes(network.model, [network.views], recipe)
     network.give(BATCH_SIZE)
     step_s = min(seconds(network.step)[0] for _ in range(2))
     with torch.no_grad():
@@ -213,32 +219,3 @@ def seconds(call: Callable[[], Any]) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     call()
     return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def held_bytes(network: Network) -> int:
-    """Bytes of parameters, buffers and batch; tensors that share their storage count once."""
-    tensors = [network.views, network.labels]
-    for module in modules_of(network.model):
-        tensors += [tensor for group in (module._parameters, module._buffers) for tensor in group.values()]
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if t is not None}
-    return sum(storages.values())
-
-
-def modules_of(model: Any) -> list[Any]:
-    """All modules. `model.modules()` leaves out those of stock escnn's that call themselves equal to an earlier one."""
-    return [model, *(module for child in model._modules.values() if child is not None for module in modules_of(child))]
-
-
-def peak_of_step_bytes(network: Network) -> int:
-    """Peak of what a step allocates over what was there before it."""
-    import torch
-
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        network.step()
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak

@@ -43,7 +43,7 @@ def test_parameters_are_the_published_ones(name: str) -> None:
 
 @pytest.mark.parametrize(
     "overrides",
-    [{}, {"band_limit": 1}, {"band_limit": 3}, {"hidden": {0: 3, 1: 2, 2: 1}}, {"kernel": 5, "input_side": 15}],
+    [{}, {"band_limit": 1}, {"band_limit": 3}, {"hidden": {0: 3, 1: 2, 2: 1}}],
 )
 def test_logits_turn_with_the_views(overrides: dict[str, Any]) -> None:
     torch.manual_seed(0)

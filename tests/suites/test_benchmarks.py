@@ -101,18 +101,6 @@ def test_models_that_cannot_be_built_skip(
 
 
 @pytest.mark.usefixtures("small_networks")
-def test_peak_of_a_step_is_more_than_what_it_keeps(suites: dict[str, Any]) -> None:
-    """Adam keeps two states per parameter; gradients stay until the next step."""
-    training = suites["models_in_training"]
-    network = training.Network("arch_0", "dense", 1)
-    parameters = list(network.model.parameters())
-    parameter_bytes = sum(parameter.numel() * 4 for parameter in parameters)
-    assert training.held_bytes(network) > parameter_bytes + network.views.numel() * 4
-    assert training.peak_of_step_bytes(network) > 3 * parameter_bytes
-    assert all(parameter.grad is not None for parameter in parameters)
-
-
-@pytest.mark.usefixtures("small_networks")
 def test_networks_of_a_ratio_compute_the_same(suites: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("joblib")
