@@ -63,7 +63,8 @@ def _forget_failed_import() -> None:
     """Drop what an earlier `import escnn`, stopped by its missing dependencies, left behind: half of its modules, which
     the next import would find and not bind to their packages."""
     if "escnn.nn" not in sys.modules:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "escnn"]:
+        ours = [name for name, module in sys.modules.items() if module is not None]  # None: not to be imported
+        for name in [name for name in ours if name.partition(".")[0] == "escnn"]:
             del sys.modules[name]
 
 
