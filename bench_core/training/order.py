@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -30,19 +29,26 @@ class BatchOrder:
             raise RunError(f"{size} examples fill no batch of {batch_size}: use a smaller --batch-size")
         if shuffle and batch_size % ranks:
             raise RunError(f"a batch of {batch_size} cannot be shared by {ranks} devices: use a multiple of {ranks}")
+        if size < ranks:
+            raise RunError(f"{size} held-out examples cannot be shared by {ranks} devices: use a larger --val-size")
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
         self.rank, self.ranks = rank, ranks
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch; the last one is whole where they are shuffled."""
-        return self.size // self.batch_size if self.shuffle else math.ceil(self.size / self.batch_size)
+        """Batches in an epoch, of each rank; the last one is whole where they are shuffled.
+
+        Else it is what is left, or that and the one before where what is left does not give every rank an example.
+        """
+        whole, left = divmod(self.size, self.batch_size)
+        return whole if self.shuffle or (whole and left < self.ranks) else whole + 1
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[list[int]]:
         """Yield this rank's part of each batch of an epoch, from batch `first` on."""
         order = np.random.default_rng((self.seed, epoch)).permutation(self.size) if self.shuffle else range(self.size)
         for step in range(first, self.steps_per_epoch):
-            whole = order[step * self.batch_size : (step + 1) * self.batch_size]
+            is_rest = not self.shuffle and step == self.steps_per_epoch - 1
+            whole = order[step * self.batch_size : None if is_rest else (step + 1) * self.batch_size]
             yield [int(i) for i in whole[self.rank :: self.ranks]]
 
 

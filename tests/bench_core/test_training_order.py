@@ -45,11 +45,24 @@ def test_held_out_examples_keep_their_order_and_the_last_batch_may_be_small() ->
     assert list(BatchOrder(7, 3, shuffle=False).batches(5)) == [[0, 1, 2], [3, 4, 5], [6]]
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_held_out_examples_are_shared_whole_in_as_many_batches_by_each_rank(ranks: int) -> None:
+    """A rank without a part of a batch would make none, and the others would wait for it."""
+    for size in range(ranks, 26):
+        orders = [BatchOrder(size, 4, shuffle=False, rank=rank, ranks=ranks) for rank in range(ranks)]
+        parts = [list(order.batches(0)) for order in orders]
+        assert {len(part) for part in parts} == {orders[0].steps_per_epoch}
+        assert all(batch for part in parts for batch in part)
+        assert sorted(i for part in parts for batch in part for i in batch) == list(range(size))
+
+
 def test_batches_that_cannot_be() -> None:
     with pytest.raises(RunError, match="3 examples fill no batch of 4: use a smaller --batch-size"):
         BatchOrder(3, 4)
     with pytest.raises(RunError, match="a batch of 9 cannot be shared by 2 devices"):
         BatchOrder(30, 9, ranks=2)
+    with pytest.raises(RunError, match="1 held-out examples cannot be shared by 2 devices: use a larger --val-size"):
+        BatchOrder(1, 4, shuffle=False, ranks=2)
 
 
 def test_structures_are_held_out_whole() -> None:
