@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     require("torch", "lightning", *(["matplotlib"] if arguments.plot else []))
+    if arguments.plot:
+        _check_picture(arguments.plot)
     folder = data_folder(arguments)
     from bench_core.loaders import limit_threads
     from bench_core.training import sweeps
@@ -64,13 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
         tell=lambda done, total: say(f"repeat {done} of {total}"),
     )
     conditions = _conditions(arguments)
-    if arguments.plot:
-        _draw(rows, arguments.plot)
     if arguments.json:
         show(json.dumps({"conditions": conditions, "rows": [row.as_json() for row in rows]}))
     else:
         show(sweeps.table(rows, base))
         show(", ".join(f"{name} {value}" for name, value in conditions.items()))
+    if arguments.plot:
+        _draw(rows, arguments.plot)
     return 0
 
 
@@ -100,14 +102,22 @@ def _loading(arguments: argparse.Namespace, folder: Path) -> Any:
     return Loading(open_origins(folder), ImageSpec(grid, CHANNELS), device, step, mode=arguments.mode, **how)
 
 
+def _check_picture(path: Path) -> None:
+    """Refuse, before minutes of measuring, a picture that cannot be drawn then."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in kinds:
+        raise RunError(f"--plot {path} is no kind of picture that can be drawn: choose one of {', '.join(kinds)}")
+    if not path.parent.is_dir():
+        raise RunError(f"--plot {path}: there is no folder {path.parent}")
+
+
 def _draw(rows: Any, path: Path) -> None:
     from bench_core.training.sweeps import draw
 
     temporary = path.with_name(f".partial-{path.name}")
-    try:
-        draw(rows, temporary)
-    except ValueError as error:
-        raise RunError(f"--plot {path}: {error}".partition("\n")[0]) from None
+    draw(rows, temporary)
     temporary.replace(path)
     say(f"drawn: {path}")
 

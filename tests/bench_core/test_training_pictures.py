@@ -125,8 +125,10 @@ def test_the_command_draws_and_prints(
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert main(["sweep", *few, *small]) == 0
     assert "not applicable: no CUDA here" in capsys.readouterr().out
-    assert main(["sweep", *few, *small, "--plot", str(tmp_path / "sweep.docx")]) == 2
-    assert "--plot" in capsys.readouterr().err.splitlines()[-1]
+    for name, why in (("sweep.docx", "no kind of picture"), ("none/sweep.png", "there is no folder")):
+        assert main(["sweep", *few, *small, "--plot", str(tmp_path / name)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()  # before anything is measured
+        assert why in line
 
 
 @pytest.mark.gpu
