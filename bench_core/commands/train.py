@@ -10,15 +10,15 @@ import logging
 import os
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench_core.commands.data_folder import default_folder, ensure_prepared
 from bench_core.commands.output import say, show
 from bench_core.commands.train_arguments import add_arguments, given
-from bench_core.errors import DivergenceError, LoaderError, RunError
+from bench_core.errors import BenchCoreError, DivergenceError, LoaderError, RunError
 from bench_core.training.options import TrainOptions
 from bench_core.training.runs import Run, find_run, registered
 
@@ -28,10 +28,10 @@ HELP = "train a model on view pairs; resume, list and plan runs"
 
 
 def run(arguments: argparse.Namespace) -> int:
+    _tell_notices()
     if arguments.list:
         return _list(arguments)
     require("torch", "lightning")
-    _tell_notices()
     options = given(arguments, TrainOptions)
     if arguments.plan:
         from bench_core.commands.train_plan import plan
@@ -79,43 +79,58 @@ def _resume(arguments: argparse.Namespace, options: dict[str, Any]) -> Run:
         path = checkpoints.newest(run_.checkpoints)
     if arguments.data:
         options["data"] = str(data_folder(arguments))
-    before = TrainOptions(**run_.record["options"])
+    before = TrainOptions.of_record(run_.record["options"], run_.id)
     return fit.resume(run_, path, before.changed_by(options), sys.argv)
 
 
 def _repeat(arguments: argparse.Namespace, options: TrainOptions) -> int:
-    """Train with each seed; one that diverges or loses its loader does not keep the others from it."""
+    """Train with each seed; one that diverges or loses its loader does not keep the others from it.
+
+    What else goes wrong ends them all, and those that are done are still reported.
+    """
     from bench_core.training import fit
 
     if arguments.seeds > 1 and options.devices > 1:
         raise RunError("--seeds and --devices do not go together: start one run per seed")
-    done, code = [], 0
+    done: list[Run] = []
+    failures: list[Failure] = []
     for seed in range(options.seed, options.seed + arguments.seeds):
-        with _failures_told(seed, arguments.seeds > 1) as failures:
+        kinds = () if arguments.seeds == 1 else (BenchCoreError,) if done else _OF_ONE_SEED
+        with _noted(seed, failures, kinds):
             done.append(fit.start(dataclasses.replace(options, seed=seed), arguments.out, sys.argv))
-        code = max([code, *failures])
-    return _report(arguments, done) or code
+        if failures and not isinstance(failures[-1].error, _OF_ONE_SEED):
+            break
+    _report(arguments, done, failures)
+    return max((failure.error.exit_code for failure in failures), default=0)
+
+
+class Failure(NamedTuple):
+    """What went wrong with one of several seeds."""
+
+    seed: int
+    error: BenchCoreError
+
+
+_OF_ONE_SEED = (DivergenceError, LoaderError)
 
 
 @contextmanager
-def _failures_told(seed: int, go_on: bool) -> Iterator[list[int]]:
-    """Yield a list that gets the exit code of what goes wrong in this block; or let that pass."""
-    exit_codes: list[int] = []
+def _noted(seed: int, failures: list[Failure], kinds: tuple[type[BenchCoreError], ...]) -> Iterator[None]:
+    """Tell and note what goes wrong in this block, of these kinds; the rest passes."""
     try:
-        yield exit_codes
-    except (DivergenceError, LoaderError) as error:
-        if not go_on:
-            raise
-        exit_codes.append(error.exit_code)
+        yield
+    except kinds as error:
         say(f"seed {seed}: {error}")
+        failures.append(Failure(seed, error))
 
 
-def _report(arguments: argparse.Namespace, runs: list[Run]) -> int:
+def _report(arguments: argparse.Namespace, runs: list[Run], failures: Sequence[Failure] = ()) -> int:
     if int(os.environ.get("LOCAL_RANK", "0")):
         return 0
     results = [_result(run_) for run_ in runs]
     if arguments.json:
-        show(json.dumps({"runs": results}))
+        failed = [{"seed": failure.seed, "reason": str(failure.error)} for failure in failures]
+        show(json.dumps({"runs": results, "failed": failed}))
         return 0
     for result in results:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())

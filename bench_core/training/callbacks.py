@@ -57,11 +57,13 @@ class Journal(Callback):
         self._spent_s = 0.0
         self._started = time.monotonic()
         self._last_told = self._started
-        self._first_step = 0
+        self._told_step = 0
+        self._validation_started = 0.0
+        self._validation_s = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = self._last_told = time.monotonic()
-        self._first_step = trainer.global_step
+        self._told_step = trainer.global_step
 
     @property
     def wall_s(self) -> float:
@@ -77,7 +79,11 @@ class Journal(Callback):
         if time.monotonic() - self._last_told > TELL_EVERY_S:
             self._tell(trainer, last)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validation_started = time.monotonic()
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validation_s = time.monotonic() - self._validation_started
         last = _of(pl_module).last
         self._judge_jump("val", trainer.global_step, last["val_loss"])
         self._log(
@@ -113,18 +119,24 @@ class Journal(Callback):
             logger.log_metrics(row, step=step)
 
     def _tell(self, trainer: Trainer, last: dict[str, float]) -> None:
-        self._last_told = time.monotonic()
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "val_examples")
-        step_s = (self._last_told - self._started) / max(1, trainer.global_step - self._first_step)
+        """Say how things stand; a step's seconds are the mean since the last time, with its loading, apart from the
+        validation's."""
+        now, step = time.monotonic(), trainer.global_step
+        step_s = (now - self._last_told - self._validation_s) / max(1, step - self._told_step)
+        told = [f"{name} {value:.4g}" for name, value in last.items() if name != "val_examples"]
+        told += [f"{step_s:.3g} s per step"] if step > self._told_step else []
+        told += [f"{self._validation_s:.3g} s to validate"] if self._validation_s else []
+        self._last_told, self._told_step, self._validation_s = now, step, 0.0
         if trainer.is_global_zero:
-            notices.info(f"step {trainer.global_step} of {trainer.max_steps}: {figures}, {step_s:.3g} s per step")
+            notices.info(f"step {step} of {trainer.max_steps}: {', '.join(told)}")
 
 
 class Checkpoints(Callback):
     """Writes checkpoints, and looks after each step whether somebody asked to stop.
 
     A checkpoint after a step that a validation follows is written after that validation, with its effect on the
-    learning rate: what resumes goes on with the next step, and validates neither twice nor not at all. When the next
+    learning rate: what resumes goes on with the next step, and validates neither twice nor not at all. A run that ends
+    where no validation is due gets one more, after its checkpoint: a run resumed from there had none. When the next
     batch cannot be had, because a worker died or a signal ended the wait, what was done until then is written as well.
     """
 
@@ -158,12 +170,19 @@ class Checkpoints(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % self._val_every:
-            self._after_step(trainer, pl_module)
+        if trainer.global_step % self._val_every == 0:
+            return
+        self._after_step(trainer, pl_module)
+        if trainer.global_step == trainer.max_steps:
+            self._between_steps = _of(pl_module).steers = False
+            trainer.val_check_batch = 1  # Lightning looks at it next: validate, whatever the step
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         pl_module.train()  # before the checkpoint: what eval() cached does not belong in it
-        self._after_step(trainer, pl_module)
+        if _of(pl_module).steers:
+            self._after_step(trainer, pl_module)
+        else:
+            self._end_if(self._is_asked_to_stop(trainer), trainer.global_step)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         early = isinstance(exception, (LoaderError, StoppedError))
@@ -180,9 +199,16 @@ class Checkpoints(Callback):
     def _after_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         step = trainer.global_step
         self._between_steps = True
-        stop = trainer.strategy.reduce_boolean_decision(self._stop.signal is not None, all=False)
+        stop = self._is_asked_to_stop(trainer)
         if stop or step % self._every == 0 or step == trainer.max_steps:
             self._write(trainer, pl_module)
+        self._end_if(stop, step)
+
+    def _is_asked_to_stop(self, trainer: Trainer) -> bool:
+        """Say whether any of the processes was; all of them have to look."""
+        return trainer.strategy.reduce_boolean_decision(self._stop.signal is not None, all=False)
+
+    def _end_if(self, stop: bool, step: int) -> None:
         if stop:
             self._between_steps = self._stop.can_wait = False
             raise self._stop.error(f"after step {step}; its checkpoint is written")

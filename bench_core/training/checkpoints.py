@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from torch import nn
 
-from bench_core.errors import CheckpointError
+from bench_core.errors import CheckpointError, RunError
 from bench_core.training.runs import CHECKPOINTS
 
 IDENTITY = "bench_core"
@@ -25,10 +26,18 @@ def path_of(folder: Path, step: int) -> Path:
 
 
 def write(trainer: Trainer, folder: Path, step: int) -> Path:
-    """Write a checkpoint under another name, rename it, and keep the newest `KEEP` of the folder."""
+    """Write a checkpoint under another name, rename it, and keep the newest `KEEP` of the folder.
+
+    Raises:
+        RunError: it cannot be written, for instance because the disk is full; those before are still there.
+    """
     path = path_of(folder, step)
     temporary = path.with_name(f".{path.name}.partial")
-    trainer.save_checkpoint(temporary)
+    try:
+        trainer.save_checkpoint(temporary)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
     if trainer.is_global_zero:
         temporary.replace(path)
         for old in every(folder)[:-KEEP]:
@@ -69,12 +78,13 @@ def read(path: Path) -> dict[str, Any]:
         if broken:
             raise zipfile.BadZipFile(f"{broken} has a wrong checksum")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except Exception as error:  # of bytes that are no pickle, torch raises whatever they lead to
         kind = "not one of ours" if isinstance(error, pickle.UnpicklingError) else "cut short or no checkpoint"
         raise CheckpointError(f"{path} cannot be read: {kind} ({_first_line(error)}){_instead(path)}") from None
-    if not isinstance(checkpoint, dict) or checkpoint.get(IDENTITY, {}).get("format") != FORMAT:
+    identity = checkpoint.get(IDENTITY) if isinstance(checkpoint, dict) else None
+    if not isinstance(identity, dict) or identity.get("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of `python -m bench_core train` (format {FORMAT})")
-    return checkpoint
+    return checkpoint  # type: ignore[no-any-return]
 
 
 def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -87,6 +97,20 @@ def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, 
         if found.get(name) != value:
             what = {"run": "run", "arch": "architecture", "data_digest": "data"}.get(name, name)
             raise CheckpointError(f"{path} belongs to another {what}: {found.get(name)}, not {value}")
+
+
+def check_weights(path: Path, checkpoint: Mapping[str, Any], module: nn.Module) -> None:
+    """Hold the names and shapes of a checkpoint's weights against a module's, and load them.
+
+    Raises:
+        CheckpointError: the architecture has changed since under the same name; names the first that does not fit.
+    """
+    module.train()  # what a layer caches until then is in no checkpoint
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except (RuntimeError, KeyError) as error:
+        first = str(error).partition("\n")[2].partition("\n")[0].strip() or f"no {error}"
+        raise CheckpointError(f"{path} does not fit the architecture as it is now: {first}") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ import os
 import platform
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -38,7 +38,7 @@ PROFILERS = ("none", "simple", "advanced", "pytorch", "workers")
 
 
 def start(options: TrainOptions, runs_dir: Path, argv: list[str]) -> Run:
-    """Register a run and train it to its end.
+    """Train a new run to its end; it is registered once everything that was asked for could be made.
 
     Raises:
         RunError: options or data that do not fit.
@@ -64,13 +64,16 @@ def resume(run: Run, path: Path, options: TrainOptions, argv: list[str]) -> Run:
     """
     _check(options)
     data = data_module(options)
-    found = checkpoints.read(path)[checkpoints.IDENTITY]
+    checkpoint = checkpoints.read(path)
+    found = checkpoint[checkpoints.IDENTITY]
     checkpoints.check_identity(path, found, identity(run, options, data))
     if found["torch"] != torch.__version__:
         notices.warning(f"torch was {found['torch']} and is {torch.__version__}: the run may not go on exactly")
     if found["step"] >= total_steps(options, data):
         raise RunError(f"{run.id} has done its {found['step']} steps: give a larger --max-steps or --max-epochs")
-    return _fit(run, options, _module(options), data, argv, path, found["step"])
+    module = _module(options)
+    checkpoints.check_weights(path, checkpoint, module)
+    return _fit(run, options, module, data, argv, path, found["step"])
 
 
 def identity(run: Run, options: TrainOptions, data: PairsDataModule) -> dict[str, Any]:
@@ -107,30 +110,37 @@ def _fit(
     step: int = 0,
 ) -> Run:
     keeps_record = not _joins()
-    if keeps_record:
-        run.record["options"] = asdict(options)
-        segment = run.begin(argv, step, path.name if path else None, environment=_environment())
-    else:
-        segment = Path(os.environ[JOINED_RUN])
-    os.environ[JOINED_RUN] = str(segment)
-    outcome, reason = "failed", None
+    segment = run.next_segment if keeps_record else Path(os.environ[JOINED_RUN])
     stop = StopRequest()
-    try:
-        with stop.listening(), _quiet_lightning():
-            trainer = _trainer(run, options, data, segment, stop, keeps_record)
-            with _stopped_workers_are_no_failure(stop):
+    with stop.listening(), _quiet_lightning():
+        # Before the run is registered: what Lightning refuses was never started.
+        trainer = _trainer(run, options, data, segment, stop, keeps_record)
+        if keeps_record:
+            facts = {"options": asdict(options), "environment": _environment()}
+            run.begin(argv, step, path.name if path else None, **facts)
+        with _recorded(run, segment) if keeps_record else nullcontext(), _stopped_workers_are_no_failure(stop):
+            try:
                 trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True if path else None)
+            finally:
+                data.close()
+    return run
+
+
+@contextmanager
+def _recorded(run: Run, segment: Path) -> Iterator[None]:
+    """Write into the registry how this block ends; meanwhile the processes of further devices can join."""
+    outcome, reason = "failed", None
+    os.environ[JOINED_RUN] = str(segment)
+    try:
+        yield
         outcome = "finished"
     except BaseException as error:
         reason = _reason(error)
         outcome = "interrupted" if isinstance(error, (StoppedError, KeyboardInterrupt)) else "failed"
         raise
     finally:
-        data.close()
-        if keeps_record:
-            os.environ.pop(JOINED_RUN)
-            run.end(outcome, reason)
-    return run
+        os.environ.pop(JOINED_RUN)
+        run.end(outcome, reason)
 
 
 @contextmanager

@@ -91,6 +91,8 @@ class ViewPairTraining(LightningModule):
         self._restored: dict[str, Any] = {}
         self._sums = torch.zeros(3, dtype=torch.float64)
         self.last: dict[str, float] = {}
+        self.steers = True
+        """Whether a validation counts for `plateau`: not one that a longer run would not do there."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.model(x)  # type: ignore[no-any-return]
@@ -132,7 +134,7 @@ class ViewPairTraining(LightningModule):
         self.last |= {"val_loss": loss, f"val_{self._quality}": quality / n_examples, "val_examples": n_examples}
         for name in ("val_loss", f"val_{self._quality}"):
             self.log(name, self.last[name], logger=False)
-        if self._plateau is not None:
+        if self._plateau is not None and self.steers:
             self._plateau.step(loss)
 
     def setup(self, stage: str) -> None:

@@ -49,7 +49,7 @@ class TrainOptions:
     profiler: str = "none"
 
     def changed_by(self, given: dict[str, Any]) -> TrainOptions:
-        """Return these options with those `given` on resuming.
+        """Return these options with those `given` on resuming; a bound in steps takes the place of one in epochs.
 
         Raises:
             RunError: one of them would make it another run; names the first, and both values.
@@ -57,9 +57,23 @@ class TrainOptions:
         for name, value in given.items():
             before = getattr(self, name)
             if name not in RUNNING and value != before:
-                flag = f"--{name.replace('_', '-')}"
+                flag = f"--{name.replace('_', '-').removesuffix('s' if isinstance(value, dict) else '')}"
                 raise RunError(f"{flag} {value} does not fit the run, which has {before}: leave it out, or start a run")
-        return dataclasses.replace(self, **given)
+        bounds = dict.fromkeys(("max_steps", "max_epochs")) if {"max_steps", "max_epochs"} & given.keys() else {}
+        return dataclasses.replace(self, **bounds | given)  # type: ignore[arg-type]
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any], run: str) -> TrainOptions:
+        """Return the options that a run was registered with.
+
+        Raises:
+            RunError: they are of a version with other options.
+        """
+        try:
+            return cls(**record)
+        except TypeError as error:
+            what = str(error).partition("() ")[2]
+            raise RunError(f"{run} was registered by another version of bench_core ({what}): resume it there") from None
 
 
 RUNNING = frozenset(

@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import platform
 import secrets
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from bench_core.errors import RunError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+notices = logging.getLogger("bench_core.training")
 RECORD = "run.json"
 CHECKPOINTS = "checkpoints"
 LOG = "metrics.csv"
+LOCK = ".lock"
+_ENTRIES = {"id": str, "options": dict, "segments": list, "step": int, "metrics": dict, "warnings": list}
 
 
 class Run:
@@ -32,15 +43,14 @@ class Run:
 
     @classmethod
     def start(cls, runs_dir: Path, options: dict[str, Any], **facts: Any) -> Run:
-        """Register a new run of `options` under `runs_dir`; `facts` are further entries of the record."""
+        """Name a new run of `options` under `runs_dir`; `facts` are further entries of the record.
+
+        Nothing is written before its first segment begins.
+        """
         now = datetime.now(timezone.utc)
         name = options["arch"].replace(":", "-").replace(".", "-")
         run_id = f"{now:%Y%m%d-%H%M%S}-{name}-seed{options['seed']}-{secrets.token_hex(3)}"
         folder = runs_dir / run_id
-        try:
-            (folder / CHECKPOINTS).mkdir(parents=True)
-        except OSError as error:
-            raise RunError(f"--out {runs_dir}: no run can be registered there: {error.strerror}") from None
         record = {"id": run_id, "options": options, "step": 0, "metrics": {}, "warnings": [], "segments": [], **facts}
         return cls(folder, record)
 
@@ -54,10 +64,10 @@ class Run:
         path = folder / RECORD
         try:
             record = json.loads(path.read_text())
-            missing = {"id", "options", "segments", "step", "metrics", "warnings"} - record.keys()
-            if missing:
-                raise KeyError(*missing)
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            for name, kind in _ENTRIES.items():
+                if not isinstance(record[name], kind):
+                    raise TypeError(name)
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(f"{path} is no record of a run ({type(error).__name__}): name a folder of --list") from None
         return cls(folder, record)
 
@@ -69,46 +79,73 @@ class Run:
     def checkpoints(self) -> Path:
         return self.folder / CHECKPOINTS
 
-    def begin(self, argv: list[str], step: int = 0, resumed_from: str | None = None, **facts: Any) -> Path:
+    @property
+    def next_segment(self) -> Path:
+        """The folder of the segment that would begin now."""
+        return self.folder / f"segment_{len(self.record['segments']):03d}"
+
+    def begin(
+        self, argv: list[str], step: int = 0, resumed_from: str | None = None, *, options: Any = None, **facts: Any
+    ) -> Path:
         """Add a segment that starts after `step` steps and return its folder; `facts` are further entries of it.
 
+        Args:
+            options: those of the run from now on, where they have changed.
+
         Raises:
-            RunError: the run is being trained just now.
+            RunError: the run is being trained just now, or nothing can be written there.
         """
-        if self.state() == "running":
-            raise RunError(f"{self.id} is being trained by process {self.record['segments'][-1]['pid']}: wait for it")
-        if self.state() == "killed":
-            self.record["segments"][-1] |= {"outcome": "killed", "reason": self.reason()}
-        number = len(self.record["segments"])
-        folder = self.folder / f"segment_{number:03d}"
+        commit = _commit()
         try:
-            folder.mkdir()
-        except FileExistsError:
-            raise RunError(f"{self.id} is being resumed by another process, which made {folder.name}") from None
-        pid = os.getpid()
-        segment = {
-            "folder": folder.name,
-            "argv": argv,
-            "started": _now(),
-            "start_step": step,
-            "resumed_from": resumed_from,
-            "host": platform.node(),
-            "pid": pid,
-            "pid_started": _process_started(pid),
-            "commit": _commit(),
-            "ended": None,
-            "outcome": "running",
-            "reason": None,
-            **facts,
-        }
-        self.record["segments"].append(segment)
-        self.write()
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            with _locked(self.folder):
+                if self.record["segments"]:
+                    self._look_again()
+                self._settle()
+                folder = self.next_segment
+                folder.mkdir(exist_ok=True)  # of a process that was killed before it could say so
+                segment = {"folder": folder.name, "argv": argv, "start_step": step, "resumed_from": resumed_from}
+                self.record["segments"].append(segment | _of_this_process() | {"commit": commit} | facts)
+                self.record["options"] = options or self.record["options"]
+                self.write()
+        except OSError as error:
+            raise RunError(f"--out {self.folder.parent}: no run can be registered there: {error.strerror}") from None
         return folder
 
+    def _look_again(self) -> None:
+        """Take what another process has done to this run since its record was read.
+
+        Raises:
+            RunError: it has gone on with it.
+        """
+        known = len(self.record["segments"])
+        self.record = Run.read(self.folder).record
+        if len(self.record["segments"]) > known and self.state() != "running":
+            raise RunError(f"{self.id} was resumed by another process just now: see --list, and resume it again")
+
+    def _settle(self) -> None:
+        """Close a segment whose process has gone.
+
+        Raises:
+            RunError: it is there.
+        """
+        if self.state() == "running":
+            segment = self.record["segments"][-1]
+            where = "" if segment["host"] == platform.node() else f" on {segment['host']}, as its record says"
+            raise RunError(f"{self.id} is being trained by process {segment['pid']}{where}: wait for it")
+        if self.state() == "killed":
+            self.record["segments"][-1] |= {"outcome": "killed", "reason": self.reason()}
+
     def end(self, outcome: str, reason: str | None = None) -> None:
-        """Say how the segment ended: finished, interrupted, killed or failed, and why."""
+        """Say how the segment ended: finished, interrupted, killed or failed, and why.
+
+        Where that cannot be written it is only told: a full disk may be the very reason, which must reach the user.
+        """
         self.record["segments"][-1] |= {"ended": _now(), "outcome": outcome, "reason": reason}
-        self.write()
+        try:
+            self.write()
+        except OSError as error:
+            notices.warning(f"{self.folder / RECORD} cannot say that the run {outcome}: {error.strerror or error}")
 
     def reached(self, step: int, metrics: dict[str, float]) -> None:
         """Record how far the run has come."""
@@ -125,8 +162,11 @@ class Run:
         """Write the record under another name, then rename."""
         text = json.dumps(self.record, indent=1)
         temporary = self.folder / f".{RECORD}.{os.getpid()}"
-        temporary.write_text(text)
-        temporary.replace(self.folder / RECORD)
+        try:
+            temporary.write_text(text)
+            temporary.replace(self.folder / RECORD)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def state(self) -> str:
         """Return how the last segment ended; "killed" where it says "running" and its process has gone."""
@@ -162,8 +202,19 @@ def find_run(runs_dir: Path, name: str) -> Run:
 
 
 def registered(runs_dir: Path) -> list[Run]:
-    """Return the runs under `runs_dir`, oldest first; folders without a record are none."""
-    return [Run.read(path.parent) for path in sorted(runs_dir.glob(f"*/{RECORD}"))]
+    """Return the runs under `runs_dir`, oldest first; folders without a record are none.
+
+    A record that is damaged, or another program's, hides no other: it is told and left out.
+    """
+    return [run for path in sorted(runs_dir.glob(f"*/{RECORD}")) for run in _readable(path.parent)]
+
+
+def _readable(folder: Path) -> list[Run]:
+    try:
+        return [Run.read(folder)]
+    except RunError as error:
+        notices.warning(str(error))
+        return []
 
 
 def joined_log(run: Run) -> list[dict[str, float]]:
@@ -186,6 +237,21 @@ def _rows(path: Path) -> list[dict[str, float]]:
     text = path.read_text()
     whole = text[: text.rfind("\n") + 1].splitlines()
     return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(whole)]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from beginning a segment of the same run; the kernel frees the lock of one that died."""
+    with (folder / LOCK).open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _of_this_process() -> dict[str, Any]:
+    pid = os.getpid()
+    who = {"host": platform.node(), "pid": pid, "pid_started": _process_started(pid)}
+    return {"started": _now(), **who, "ended": None, "outcome": "running", "reason": None}
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -100,6 +101,7 @@ def test_bad_input_is_one_line(
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert message in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())  # nothing was registered
 
 
 def test_json_is_one_object_and_a_resume_appends(train: Train, tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
@@ -148,8 +150,11 @@ def test_diverging_exits_3_and_other_seeds_go_on(train: Train, tiny: tuple[str |
     assert done.stderr.splitlines() == [
         "bench_core train: error: the loss of step 3 is nan: try a smaller --lr or --precision 32"
     ]
-    done = train(*tiny, "--arch", "tiny_models:explosive", "--seeds", "2")
+    done = train(*tiny, "--arch", "tiny_models:explosive", "--seeds", "2", "--json")
     assert done.returncode == 3
+    result = json.loads(done.stdout)
+    assert (result["runs"], [failure["seed"] for failure in result["failed"]]) == ([], [0, 1])
+    assert "the loss of step 3 is nan" in result["failed"][1]["reason"]
     listed = train("--list", "--out", tmp_path)
     assert listed.stdout.count("failed") == 3
     assert listed.stdout.count("the loss of step 3 is nan") == 3
@@ -170,6 +175,35 @@ def test_a_logger_and_a_profiler_of_lightning(train: Train, tiny: tuple[str | Pa
     assert [row["step"] for row in rows[1:] if "val_loss" in row] == [4, 8]
     (profile,) = only_run(tmp_path).folder.glob("segment_000/*profile*.txt")
     assert "run_training_batch" in profile.read_text()
+
+
+def test_seeds_that_are_done_are_reported_though_a_later_one_was_stopped(
+    train: Train, tiny: tuple[str | Path, ...], tmp_path: Path
+) -> None:
+    stop = ("--model-option", "seed=1", "--model-option", "at=3")
+    done = train(*tiny, "--arch", "tiny_models:stopped", *stop, "--seeds", "3", "--json")
+    assert done.returncode == 143, done.stderr
+    result = json.loads(done.stdout)
+    assert [run_["state"] for run_ in result["runs"]] == ["finished"]
+    assert [failure["seed"] for failure in result["failed"]] == [1]
+    assert [found.state() for found in registered(tmp_path)] == ["finished", "interrupted"]
+
+
+def test_a_steps_time_is_told_apart_from_the_validations(train: Train, tiny: tuple[str | Path, ...]) -> None:
+    pause = ("--model-option", "pause_at=5", "--model-option", "pause_s=1")  # after four steps: while it validates
+    done = train(*tiny, "--arch", "tiny_models:slow", *pause, "--max-steps", "4")
+    found = re.search(r"step 4 of 4: .*, (\S+) s per step, (\S+) s to validate$", done.stderr)
+    assert found, done.stderr
+    assert 0.05 < float(found[1]) < 0.25
+    assert float(found[2]) > 1
+
+
+def test_a_bound_in_epochs_takes_the_place_of_one_in_steps(
+    train: Train, tiny: tuple[str | Path, ...], tmp_path: Path
+) -> None:
+    assert train(*tiny).returncode == 0
+    done = train("--resume", only_run(tmp_path).id, "--max-epochs", "2", "--out", tmp_path)
+    assert "finished after 10 steps" in done.stdout
 
 
 @pytest.mark.parametrize("data", [(), ("--example-s", "0.001")])
@@ -298,7 +332,8 @@ def test_a_signal_to_all_processes_is_no_death_of_workers(tiny: tuple[str | Path
 @pytest.mark.slow
 def test_two_processes_train_one_run(train: Train, tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
     """Each takes half of every batch: together they do the steps of one process, and log one run."""
-    tiny = (*tiny, "--model-option", "norm=false", "--json")  # batch statistics are each process's own
+    # Batch statistics are each process's own; of the third held-out batch, one example, both cannot have a part.
+    tiny = (*tiny, "--model-option", "norm=false", "--val-size", "9", "--json")
     two = ("--accelerator", "cpu", "--devices", "2", "--strategy", "ddp")
     together = subprocess.run(command(*tiny, *two), capture_output=True, text=True, timeout=150, env=environment())
     assert together.returncode == 0, together.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import tiny
 
 from bench_core import embedded_structure, read_atoms
 from bench_core.errors import CheckpointError, DivergenceError, RunError
 from bench_core.origins.prepare import prepare_store
 from bench_core.training import checkpoints, fit
 from bench_core.training.callbacks import is_jump
+from bench_core.training.module import ViewPairTraining
 from bench_core.training.options import TrainOptions
 from bench_core.training.runs import Run, joined_log
 
@@ -61,8 +65,22 @@ def final(run: Run) -> dict[str, Any]:
     return kept | {"recent": checkpoint["callbacks"]["Journal"]["recent"]}
 
 
+@pytest.fixture
+def written(options: TrainOptions, tmp_path: Path) -> Path:
+    """A checkpoint after one step."""
+    run = fit.start(replace(options, max_steps=1), tmp_path / "written", [])
+    return checkpoints.newest(run.checkpoints)
+
+
 def log(run: Run) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name != "wall_s"} for row in joined_log(run)]
+    """The log of a run, without times and without the validation at an end where none was due."""
+    val_every = run.record["options"]["val_every"]
+    due = [row for row in joined_log(run) if "train_loss" in row or not row["step"] % val_every]
+    return [{name: value for name, value in row.items() if name != "wall_s"} for row in due]
+
+
+def validated(run: Run) -> list[float]:
+    return [row["step"] for row in joined_log(run) if "val_loss" in row]
 
 
 def differences(a: Any, b: Any, where: str = "") -> list[str]:
@@ -87,7 +105,7 @@ def test_resumed_anywhere_it_is_the_same_run(
     whole = fit.start(options, tmp_path, [])
     assert {row["lr"] for row in log(whole)} > {0.5}
     assert [row["step"] for row in log(whole) if "train_loss" in row] == list(range(1, 13))
-    assert [row["step"] for row in log(whole) if "val_loss" in row] == list(range(val_every, 13, val_every))
+    assert validated(whole) == ([3, 6, 9, 12] if val_every == 3 else [5, 10, 12])
     for stop in range(1, 12) if not workers else (2, 5, 6):
         run = fit.start(replace(options, max_steps=stop), tmp_path, [])
         fit.resume(run, checkpoints.newest(run.checkpoints), replace(options, workers=workers), [])
@@ -114,12 +132,22 @@ def test_resumed_thrice_and_from_an_older_checkpoint(options: TrainOptions, tmp_
 def test_an_extended_run_keeps_its_rhythm(options: TrainOptions, tmp_path: Path) -> None:
     """Validations follow the options of its start, and its record those of its last segment."""
     run = fit.start(replace(options, val_every=None, checkpoint_every=None, max_steps=4), tmp_path, [])
-    again = TrainOptions(**Run.read(run.folder).record["options"]).changed_by({"max_steps": 9})
+    again = TrainOptions.of_record(Run.read(run.folder).record["options"], run.id).changed_by({"max_steps": 9})
     fit.resume(run, checkpoints.newest(run.checkpoints), again, [])
-    assert [row["step"] for row in log(run) if "val_loss" in row] == [4, 8]
+    assert validated(run) == [4, 8, 9]
     assert Run.read(run.folder).record["options"]["max_steps"] == 9
     with pytest.raises(RunError, match="has done its 9 steps"):
         fit.resume(run, checkpoints.newest(run.checkpoints), again, [])
+
+
+def test_a_validation_that_was_not_due_changes_nothing(options: TrainOptions, tmp_path: Path) -> None:
+    """The figures at the end are those of the end; the learning rate is that of a run which goes on."""
+    run = fit.start(replace(options, max_steps=4, val_every=3), tmp_path, [])
+    assert validated(run) == [3, 4]
+    last = joined_log(run)[-1]
+    assert run.record["metrics"]["val_loss"] == pytest.approx(last["val_loss"], rel=1e-5)
+    plateau = checkpoints.read(checkpoints.newest(run.checkpoints))["view_pair_training"]["plateau"]
+    assert plateau["last_epoch"] == 1
 
 
 def test_a_process_that_lightning_did_not_start(
@@ -190,6 +218,44 @@ def test_damaged_and_foreign_files_are_refused(options: TrainOptions, tmp_path: 
         resume(run, tmp_path / "nowhere.ckpt", options)
 
 
+@pytest.mark.parametrize("tenth", range(10))
+def test_a_checkpoint_cut_anywhere_is_refused(written: Path, tmp_path: Path, tenth: int) -> None:
+    good = written.read_bytes()
+    path = tmp_path / "cut.ckpt"
+    path.write_bytes(good[: len(good) * tenth // 10])
+    with pytest.raises(CheckpointError, match="cut short or no checkpoint"):
+        checkpoints.read(path)
+
+
+def test_weights_of_an_architecture_that_has_changed_are_refused(written: Path) -> None:
+    checkpoint = checkpoints.read(written)
+    checkpoints.check_weights(written, checkpoint, ViewPairTraining(tiny("dense", "direction")))
+    with pytest.raises(CheckpointError, match=r"does not fit the architecture as it is now: size mismatch for model\."):
+        checkpoints.check_weights(written, checkpoint, ViewPairTraining(tiny("dense", "direction", width=5)))
+
+
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(written: Path, tmp_path: Path) -> None:
+    """Within a whole archive with right checksums: only the pickle is exchanged."""
+    bomb, path = tmp_path / "went_off", tmp_path / "bomb.ckpt"
+    with zipfile.ZipFile(written) as good, zipfile.ZipFile(path, "w") as archive:
+        for name in good.namelist():
+            is_pickle = name.endswith("/data.pkl")
+            archive.writestr(name, pickle.dumps(Bomb(bomb), 2) if is_pickle else good.read(name))
+    with pytest.raises(CheckpointError, match="not one of ours"):
+        checkpoints.read(path)
+    assert not bomb.exists()
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
 def test_what_evaluation_caches_is_in_no_checkpoint(options: TrainOptions, tmp_path: Path) -> None:
     """A megabyte that the model holds when it is built and while it evaluates, as escnn's convolutions do."""
     run = fit.start(replace(options, arch="tiny_models:caching", model_options={}), tmp_path, [])
@@ -242,3 +308,10 @@ def test_options_that_would_make_it_another_run(options: TrainOptions) -> None:
     assert options.changed_by({"workers": 3, "max_steps": 99, "lr": 0.5}).workers == 3
     with pytest.raises(RunError, match=r"--batch-size 8 does not fit the run, which has 4"):
         options.changed_by({"batch_size": 8})
+    with pytest.raises(RunError, match=r"--model-option \{'width': 5\} does not fit the run"):
+        options.changed_by({"model_options": {"width": 5}})
+    in_epochs = options.changed_by({"max_epochs": 7})
+    assert (in_epochs.max_steps, in_epochs.max_epochs) == (None, 7)
+    assert in_epochs.changed_by({"workers": 1}).max_epochs == 7
+    with pytest.raises(RunError, match=r"r1 was registered by another version .*unexpected keyword argument 'depth'"):
+        TrainOptions.of_record({"arch": "a", "depth": 3}, "r1")

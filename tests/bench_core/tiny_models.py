@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,21 @@ class Slow(Tiny):
         return super().forward(x)
 
 
+class Stopped(Tiny):
+    """Its process is asked to stop in a step, if it began with a certain seed."""
+
+    def __init__(self, mode: str, seed: int, at: int) -> None:
+        self.steps = 0 if torch.initial_seed() == seed else -(10**9)
+        super().__init__(mode)
+        self.at = at
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.steps += 1
+        if self.steps == self.at:
+            signal.raise_signal(signal.SIGTERM)
+        return super().forward(x)
+
+
 class Steerable(nn.Module):
     """One convolution of escnn from scalars to scalars and vectors, and one linear layer on the scalars."""
 
@@ -136,6 +152,10 @@ def caching(backend: str, mode: str) -> nn.Module:
 
 def slow(backend: str, mode: str, pause_at: int = 0, pause_s: float = 0.0) -> nn.Module:
     return Slow(mode, pause_at, pause_s)
+
+
+def stopped(backend: str, mode: str, seed: int, at: int) -> nn.Module:
+    return Stopped(mode, seed, at)
 
 
 def steerable(backend: str, mode: str) -> nn.Module:
