@@ -20,6 +20,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from bench_core.errors import BenchCoreError, LoaderError, RunError, StoppedError
 from bench_core.simd import simd_variant
@@ -115,6 +116,7 @@ def _fit(
     with stop.listening(), _quiet_lightning():
         # Before the run is registered: what Lightning refuses was never started.
         trainer = _trainer(run, options, data, segment, stop, keeps_record)
+        _check_processes(trainer, options)
         if keeps_record:
             facts = {"options": asdict(options), "environment": _environment()}
             run.begin(argv, step, path.name if path else None, **facts)
@@ -163,6 +165,12 @@ def _check(options: TrainOptions) -> None:
         raise RunError(f"--precision {options.precision} needs a GPU: on the CPU use bf16-mixed")
     if on_cpu and options.pin_memory:
         notices.warning("--pin-memory does nothing without CUDA")
+
+
+def _check_processes(trainer: Trainer, options: TrainOptions) -> None:
+    """Refuse strategies whose processes do not begin with this command: they would not know the run that they join."""
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise RunError(f"--strategy {options.strategy} forks or spawns its processes: use ddp, which starts them anew")
 
 
 def _accelerator(options: TrainOptions) -> str:

@@ -88,6 +88,8 @@ def tiny(prepared_folder: Path, tmp_path: Path) -> tuple[str | Path, ...]:
         ),
         (("--arch", "tiny_models:tiny", "--logger", "no.such:Logger"), "--logger no.such:Logger cannot be made"),
         (("--arch", "tiny_models:tiny", "--strategy", "magic"), "Lightning refuses these options"),
+        (("--arch", "tiny_models:tiny", "--devices", "2", "--strategy", "ddp_spawn"), "use ddp, which starts them anew"),
+        (("--arch", "tiny_models:tiny", "--devices", "2", "--strategy", "ddp_fork"), "use ddp, which starts them anew"),
         (("--arch", "tiny_models:tiny", "--batch-size", "1000"), "20 examples fill no batch of 1000"),
         (("--arch", "tiny_models:tiny", "--batch-size", "none"), "argument --batch-size"),
         (("--arch", "tiny_models:tiny", "--model-option", "depth"), "'depth' is not KEY=VALUE"),
