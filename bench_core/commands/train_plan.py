@@ -42,9 +42,10 @@ def plan(arguments: argparse.Namespace, given: dict[str, Any]) -> int:
 def _measured(arguments: argparse.Namespace, options: TrainOptions, has_arch: bool) -> dict[str, Any]:
     """Return step_s, example_s and parameters: as given, or measured here."""
     from bench_core.commands.train import data_folder
-    from bench_core.training import measure
+    from bench_core.training import fit, measure
     from bench_core.training.module import built
 
+    fit.check(options)
     figures: dict[str, Any] = {
         "step_s": arguments.step_s,
         "example_s": arguments.example_s,
@@ -60,7 +61,9 @@ def _measured(arguments: argparse.Namespace, options: TrainOptions, has_arch: bo
         figures["parameters"] = sum(parameter.numel() for parameter in model.parameters())
         if arguments.step_s is None:
             say(f"measuring a step of {options.arch}")
-            figures["step_s"] = measure.step_s(model, measure.batch_of(pairs, options.batch_size), options.mode)
+            batch = measure.batch_of(pairs, options.batch_size)
+            how: dict[str, Any] = {"device": fit.accelerator_of(options), "precision": options.precision}
+            figures["step_s"] = measure.step_s(model, batch, options.mode, **how)
     return figures
 
 

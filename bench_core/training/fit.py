@@ -45,7 +45,7 @@ def start(options: TrainOptions, runs_dir: Path, argv: list[str]) -> Run:
         RunError: options or data that do not fit.
         StoppedError, DivergenceError, LoaderError: the run ended early; the registry says why.
     """
-    _check(options)
+    check(options)
     data = data_module(options)
     options = _settled(options, data)
     module = _module(options)
@@ -63,7 +63,7 @@ def resume(run: Run, path: Path, options: TrainOptions, argv: list[str]) -> Run:
         CheckpointError: the checkpoint is damaged, or of another run, architecture or data.
         RunError: the run has as many steps as asked for, or is being trained just now.
     """
-    _check(options)
+    check(options)
     data = data_module(options)
     checkpoint = checkpoints.read(path)
     found = checkpoint[checkpoints.IDENTITY]
@@ -156,11 +156,17 @@ def _stopped_workers_are_no_failure(stop: StopRequest) -> Iterator[None]:
         raise stop.error("which ended the workers") from error
 
 
-def _check(options: TrainOptions) -> None:
-    """Refuse what Lightning would quietly change, and processes that it did not start."""
+def check(options: TrainOptions) -> None:
+    """Refuse what Lightning would quietly change, and processes that it did not start.
+
+    Raises:
+        RunError: names the option.
+    """
     if int(os.environ.get("LOCAL_RANK", "0")) and not _joins():
         raise RunError("$LOCAL_RANK is set: start one process, and --devices N --strategy ddp starts the others")
-    on_cpu = _accelerator(options) == "cpu"
+    on_cpu = accelerator_of(options) == "cpu"
+    if not on_cpu and not torch.cuda.is_available():
+        raise RunError("--accelerator cuda: there is none here; leave it out, or use --accelerator cpu")
     if on_cpu and options.precision.startswith("16"):
         raise RunError(f"--precision {options.precision} needs a GPU: on the CPU use bf16-mixed")
     if on_cpu and options.pin_memory:
@@ -173,7 +179,7 @@ def _check_processes(trainer: Trainer, options: TrainOptions) -> None:
         raise RunError(f"--strategy {options.strategy} forks or spawns its processes: use ddp, which starts them anew")
 
 
-def _accelerator(options: TrainOptions) -> str:
+def accelerator_of(options: TrainOptions) -> str:
     """Return "cpu" or "cuda"; others lack the float64 that metrics are summed in."""
     if options.accelerator != "auto":
         return options.accelerator
@@ -225,7 +231,7 @@ def _trainer(
     )
     try:
         return Trainer(
-            accelerator=_accelerator(options),
+            accelerator=accelerator_of(options),
             devices=options.devices,
             strategy=options.strategy,
             precision=options.precision,  # type: ignore[arg-type]

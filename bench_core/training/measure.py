@@ -42,8 +42,14 @@ def batch_of(dataset: Dataset[Any], size: int) -> Any:
     return default_collate([dataset[i] for i in range(n)])
 
 
-def train_step(model: nn.Module, mode: str, ball_radius_A: float = 7.875) -> Callable[[Any], None]:
-    """Return an action that does one step of Adam on the batch it is given, and waits until the device is done."""
+def train_step(
+    model: nn.Module, mode: str, ball_radius_A: float = 7.875, autocast: torch.dtype | None = None
+) -> Callable[[Any], None]:
+    """Return an action that does one step of Adam on the batch it is given, and waits until the device is done.
+
+    Args:
+        autocast: of the forward pass, where it is mixed.
+    """
     adam = torch.optim.Adam(model.parameters())
     model.train()
     dtype = next(model.parameters()).dtype
@@ -51,7 +57,9 @@ def train_step(model: nn.Module, mode: str, ball_radius_A: float = 7.875) -> Cal
     def step(batch: Any) -> None:
         x, y = batch
         adam.zero_grad()
-        pair_loss(model(x.to(dtype)), y, mode, ball_radius_A).backward()  # type: ignore[no-untyped-call]
+        with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
+            loss = pair_loss(model(x.to(dtype)), y, mode, ball_radius_A)
+        loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         if x.is_cuda:
             torch.cuda.synchronize()
@@ -59,7 +67,19 @@ def train_step(model: nn.Module, mode: str, ball_radius_A: float = 7.875) -> Cal
     return step
 
 
-def step_s(model: nn.Module, batch: Any, mode: str, at_most_s: float = 10.0) -> float:
-    """Return the median seconds of a training step on a batch."""
-    step = train_step(model, mode)
+_WHOLE = {"64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
+_MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def step_s(
+    model: nn.Module, batch: Any, mode: str, at_most_s: float = 10.0, *, device: str = "cpu", precision: str = "32"
+) -> float:
+    """Return the median seconds of a training step on a batch that the device has already.
+
+    Args:
+        precision: as Lightning names it; scaling the loss of float16 is left out.
+    """
+    model = model.to(device, _WHOLE.get(precision, torch.float32))
+    batch = [part.to(device) for part in batch]
+    step = train_step(model, mode, autocast=_MIXED.get(precision))
     return statistics.median(repeated_s(lambda: step(batch), at_most_s))

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from bench_core.__main__ import main
+from bench_core.training import measure
 from bench_core.training.runs import Run, joined_log, registered
 
 pytestmark = pytest.mark.timeout(200)
@@ -88,7 +90,10 @@ def tiny(prepared_folder: Path, tmp_path: Path) -> tuple[str | Path, ...]:
         ),
         (("--arch", "tiny_models:tiny", "--logger", "no.such:Logger"), "--logger no.such:Logger cannot be made"),
         (("--arch", "tiny_models:tiny", "--strategy", "magic"), "Lightning refuses these options"),
-        (("--arch", "tiny_models:tiny", "--devices", "2", "--strategy", "ddp_spawn"), "use ddp, which starts them anew"),
+        (
+            ("--arch", "tiny_models:tiny", "--devices", "2", "--strategy", "ddp_spawn"),
+            "use ddp, which starts them anew",
+        ),
         (("--arch", "tiny_models:tiny", "--devices", "2", "--strategy", "ddp_fork"), "use ddp, which starts them anew"),
         (("--arch", "tiny_models:tiny", "--batch-size", "1000"), "20 examples fill no batch of 1000"),
         (("--arch", "tiny_models:tiny", "--batch-size", "none"), "argument --batch-size"),
@@ -220,6 +225,21 @@ def test_the_plan(train: Train, prepared_folder: Path, data: tuple[str, ...]) ->
     assert [row["distinct_examples"] for row in free] == [576_000, 57_600, 5_760]
     text = train("--plan", *given, *SMALL, "--data", prepared_folder)
     assert len(text.stdout.splitlines()) == 8
+
+
+def test_a_plan_measures_as_the_run_would_compute(
+    train: Train, prepared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("--plan", "--arch", "tiny_models:tiny", "--val-share", "0.5", *SMALL, "--data", prepared_folder)
+    seen: list[torch.dtype] = []
+    monkeypatch.setattr(measure, "pair_loss", lambda output, *_: seen.append(output.dtype) or output.float().sum())
+    for precision in ("32", "64", "bf16-mixed", "bf16-true"):
+        assert train(*given, "--example-s", "0.001", "--precision", precision).returncode == 0
+    assert list(dict.fromkeys(seen)) == [torch.float32, torch.float64, torch.bfloat16]
+    if not torch.cuda.is_available():
+        refused = train(*given, "--accelerator", "cuda")
+        assert refused.returncode == 2
+        assert "--accelerator cuda: there is none here" in refused.stderr
 
 
 def started(out: Path, *arguments: str | Path, steps: int = 3) -> subprocess.Popen[str]:
