@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ PANELS = (
     ("frame", "rmsd_A", "RMSD / Å"),
 )
 """(mode, quantity, axis label): runs of different modes have different losses."""
+LINES = ("-", "--", ":", "-.")
+"""Of the first ten runs, the second ten and so on, which have the same colours."""
 CLOCKS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"))
 
 
@@ -52,11 +55,9 @@ def plot_runs(run_folders: Sequence[str | Path], out: str | Path, window: int = 
 
 def smoothed(values: Sequence[float], window: int) -> list[float]:
     """Return the mean of each value and the up to `window` - 1 before it."""
-    means, total = [], 0.0
-    for i, value in enumerate(values):
-        total += value - (values[i - window] if i >= window else 0.0)
-        means.append(total / min(i + 1, window))
-    return means
+    # Each sum anew: one that runs along would keep what a huge loss has rounded away.
+    parts = [values[max(0, i + 1 - window) : i + 1] for i in range(len(values))]
+    return [math.fsum(part) / len(part) for part in parts]
 
 
 def series(log: list[dict[str, float]], name: str, clock: str) -> tuple[list[float], list[float]]:
@@ -80,6 +81,7 @@ def _figure(runs: list[Run], logs: dict[str, list[dict[str, float]]], window: in
         for number, run in enumerate(runs):
             if run.record["options"]["mode"] == mode:
                 how: dict[str, Any] = {"color": f"C{number % 10}", "window": window}
+                how["linestyle"] = LINES[number // 10 % len(LINES)]
                 shown[_label(run)] = _draw(row[0], logs[run.id], quantity, "step", 1.0, **how)
                 _draw(row[1], logs[run.id], quantity, "wall_s", unit_s, **how)
     axes[-1][0].set_xlabel("steps")
@@ -92,12 +94,21 @@ def _figure(runs: list[Run], logs: dict[str, list[dict[str, float]]], window: in
 
 
 def _draw(
-    axis: Any, log: list[dict[str, float]], quantity: str, clock: str, unit: float, *, color: str, window: int
+    axis: Any,
+    log: list[dict[str, float]],
+    quantity: str,
+    clock: str,
+    unit: float,
+    *,
+    color: str,
+    linestyle: str,
+    window: int,
 ) -> Any:
     x, y = series(log, f"train_{quantity}", clock)
     x = [value / unit for value in x]
     axis.plot(x, y, color=color, alpha=0.2, linewidth=0.7)
-    (line,) = axis.plot(x, smoothed(y, window), color=color)
+    marker = "_" if len(x) == 1 else ""  # a line of one step would not be seen
+    (line,) = axis.plot(x, smoothed(y, window), color=color, linestyle=linestyle, marker=marker)
     x, y = series(log, f"val_{quantity}", clock)
     axis.plot([value / unit for value in x], y, "o", color=color, markersize=4, markeredgecolor="white")
     return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import torch
 from bench_core import ImageSpec, OriginStore
 from bench_core.__main__ import main
 from bench_core.errors import RunError
-from bench_core.training import fit
+from bench_core.training import fit, plots
 from bench_core.training.options import TrainOptions
 from bench_core.training.plots import plot_runs, series, smoothed
 from bench_core.training.runs import Run, joined_log
@@ -53,6 +54,27 @@ def test_the_figure_of_runs(runs: list[Run], tmp_path: Path, monkeypatch: pytest
     assert not list(tmp_path.glob(".partial*"))
 
 
+def test_many_runs_and_a_single_step_can_be_told_apart(
+    prepared_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More runs than colours, one step each, no validation that was due."""
+    options = {"data": str(prepared_folder), "length_voxels": 9, "resolution_A": 1.0, "batch_size": 4}
+    small = {"epoch_size": 20, "val_size": 8, "val_share": 0.5, "max_steps": 1, "val_every": 3}
+    run = fit.start(TrainOptions("tiny_models:tiny", **options, **small), tmp_path / "runs", [])  # type: ignore[arg-type]
+    drawn: list[tuple[str, str, str]] = []
+    plain = plots._draw
+
+    def draw(*what: Any, **how: Any) -> Any:
+        line = plain(*what, **how)
+        drawn.append((line.get_color(), line.get_linestyle(), line.get_marker()))
+        return line
+
+    monkeypatch.setattr(plots, "_draw", draw)
+    assert plot_runs([run.folder] * 12, tmp_path / "many.png").is_file()
+    assert len(set(drawn)) == 12
+    assert {marker for _, _, marker in drawn} == {"_"}
+
+
 def test_what_cannot_be_drawn(runs: list[Run], tmp_path: Path) -> None:
     with pytest.raises(RunError, match="nothing to draw: 0 runs"):
         plot_runs([], tmp_path / "a.png")
@@ -65,6 +87,7 @@ def test_what_cannot_be_drawn(runs: list[Run], tmp_path: Path) -> None:
 def test_series_and_smoothing(runs: list[Run]) -> None:
     assert smoothed([1.0, 3.0, 5.0, 7.0], 2) == [1.0, 2.0, 4.0, 6.0]
     assert smoothed([], 5) == []
+    assert smoothed([1e30, 1.0, 1.0, 1.0], 2)[2:] == [1.0, 1.0]
     steps, losses = series(joined_log(runs[0]), "val_loss", "step")
     assert steps == [3.0, 6.0]
     assert all(loss > 0 for loss in losses)
