@@ -80,7 +80,7 @@ def _resume(arguments: argparse.Namespace, options: dict[str, Any]) -> Run:
     if arguments.data:
         options["data"] = str(data_folder(arguments))
     before = TrainOptions.of_record(run_.record["options"], run_.id)
-    return fit.resume(run_, path, before.changed_by(options), sys.argv)
+    return fit.resume(run_, path, before.changed_by(options), sys.argv, take_over=arguments.take_over)
 
 
 def _repeat(arguments: argparse.Namespace, options: TrainOptions) -> int:

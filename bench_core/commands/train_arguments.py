@@ -30,6 +30,7 @@ def given(arguments: argparse.Namespace, kind: type[Any]) -> dict[str, Any]:
 def _add_actions(group: Any) -> None:
     group.add_argument("--out", type=Path, default=Path("runs"), metavar="RUNS_DIR", help="registry (default: runs)")
     group.add_argument("--resume", metavar="RUN_OR_CKPT", help="go on with a run (id, folder) or from a checkpoint")
+    group.add_argument("--take-over", action="store_true", help="with --resume: from a machine that has gone")
     group.add_argument("--seeds", type=positive, default=1, metavar="N", help="repeat with N seeds, from --seed on")
     group.add_argument("--list", action="store_true", help="print the registry and end")
     group.add_argument("--plan", action="store_true", help="print what fits into --hours and end")

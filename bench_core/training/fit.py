@@ -56,8 +56,11 @@ def start(options: TrainOptions, runs_dir: Path, argv: list[str]) -> Run:
     return _fit(run, options, module, data, argv, None)
 
 
-def resume(run: Run, path: Path, options: TrainOptions, argv: list[str]) -> Run:
+def resume(run: Run, path: Path, options: TrainOptions, argv: list[str], *, take_over: bool = False) -> Run:
     """Go on with a run from a checkpoint of it.
+
+    Args:
+        take_over: although another machine trains it, as its record says.
 
     Raises:
         CheckpointError: the checkpoint is damaged, or of another run, architecture or data.
@@ -74,7 +77,7 @@ def resume(run: Run, path: Path, options: TrainOptions, argv: list[str]) -> Run:
         raise RunError(f"{run.id} has done its {found['step']} steps: give a larger --max-steps or --max-epochs")
     module = _module(options)
     checkpoints.check_weights(path, checkpoint, module)
-    return _fit(run, options, module, data, argv, path, found["step"])
+    return _fit(run, options, module, data, argv, path, found["step"], take_over)
 
 
 def identity(run: Run, options: TrainOptions, data: PairsDataModule) -> dict[str, Any]:
@@ -109,6 +112,7 @@ def _fit(
     argv: list[str],
     path: Path | None,
     step: int = 0,
+    take_over: bool = False,
 ) -> Run:
     keeps_record = not _joins()
     segment = run.next_segment if keeps_record else Path(os.environ[JOINED_RUN])
@@ -118,8 +122,8 @@ def _fit(
         trainer = _trainer(run, options, data, segment, stop, keeps_record)
         _check_processes(trainer, options)
         if keeps_record:
-            facts = {"options": asdict(options), "environment": _environment()}
-            run.begin(argv, step, path.name if path else None, **facts)
+            facts: dict[str, Any] = {"options": asdict(options), "environment": _environment()}
+            run.begin(argv, step, path.name if path else None, take_over=take_over, **facts)
         with _recorded(run, segment) if keeps_record else nullcontext(), _stopped_workers_are_no_failure(stop):
             try:
                 trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True if path else None)

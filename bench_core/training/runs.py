@@ -85,12 +85,20 @@ class Run:
         return self.folder / f"segment_{len(self.record['segments']):03d}"
 
     def begin(
-        self, argv: list[str], step: int = 0, resumed_from: str | None = None, *, options: Any = None, **facts: Any
+        self,
+        argv: list[str],
+        step: int = 0,
+        resumed_from: str | None = None,
+        *,
+        options: dict[str, Any] | None = None,
+        take_over: bool = False,
+        **facts: Any,
     ) -> Path:
         """Add a segment that starts after `step` steps and return its folder; `facts` are further entries of it.
 
         Args:
             options: those of the run from now on, where they have changed.
+            take_over: from another machine, of which the record says that it trains this run.
 
         Raises:
             RunError: the run is being trained just now, or nothing can be written there.
@@ -101,7 +109,7 @@ class Run:
             with _locked(self.folder):
                 if self.record["segments"]:
                     self._look_again()
-                self._settle()
+                self._settle(take_over)
                 folder = self.next_segment
                 folder.mkdir(exist_ok=True)  # of a process that was killed before it could say so
                 segment = {"folder": folder.name, "argv": argv, "start_step": step, "resumed_from": resumed_from}
@@ -123,18 +131,23 @@ class Run:
         if len(self.record["segments"]) > known and self.state() != "running":
             raise RunError(f"{self.id} was resumed by another process just now: see --list, and resume it again")
 
-    def _settle(self) -> None:
+    def _settle(self, take_over: bool) -> None:
         """Close a segment whose process has gone.
 
         Raises:
-            RunError: it is there.
+            RunError: it is there, or nobody can say because it was started on another machine.
         """
+        segment = self.record["segments"][-1] if self.record["segments"] else {}
         if self.state() == "running":
-            segment = self.record["segments"][-1]
-            where = "" if segment["host"] == platform.node() else f" on {segment['host']}, as its record says"
-            raise RunError(f"{self.id} is being trained by process {segment['pid']}{where}: wait for it")
+            here, process = platform.node(), f"{self.id} is being trained by process {segment['pid']}"
+            if segment["host"] == here:
+                raise RunError(f"{process}: wait for it")
+            if not take_over:
+                where = f"on {segment['host']}, says its record, and this is {here}"
+                raise RunError(f"{process} {where}: wait for it, or give --take-over where it has gone")
+            segment |= {"outcome": "killed", "reason": f"{segment['host']} has gone, said who took over on {here}"}
         if self.state() == "killed":
-            self.record["segments"][-1] |= {"outcome": "killed", "reason": self.reason()}
+            segment |= {"outcome": "killed", "reason": self.reason()}
 
     def end(self, outcome: str, reason: str | None = None) -> None:
         """Say how the segment ended: finished, interrupted, killed or failed, and why.

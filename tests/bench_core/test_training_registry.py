@@ -86,6 +86,20 @@ def test_a_segment_that_nobody_recorded_is_in_nobodys_way(ended: Run) -> None:
     assert ended.begin([]).name == "segment_001"
 
 
+def test_a_run_of_a_machine_that_has_gone_can_be_taken_over(ended: Run) -> None:
+    """Whether its process lives cannot be seen from here."""
+    ended.record["segments"][-1] |= {"outcome": "running", "host": "node17"}
+    ended.write()
+    with pytest.raises(RunError, match=r"by process \d+ on node17, says its record, .* --take-over where it has gone"):
+        ended.begin([])
+    ended.begin([], take_over=True)
+    first, second = Run.read(ended.folder).record["segments"]
+    assert (first["outcome"], second["outcome"]) == ("killed", "running")
+    assert "node17 has gone" in first["reason"]
+    with pytest.raises(RunError, match=r"by process \d+: wait for it$"):
+        ended.begin([], take_over=True)
+
+
 def test_a_run_that_has_gone_on_since_is_read_again(ended: Run) -> None:
     stale = Run.read(ended.folder)
     ended.begin([])
