@@ -6,11 +6,11 @@ import argparse
 import dataclasses
 import importlib.util
 import json
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench_core.commands.numbers import positive, seconds
 from bench_core.commands.output import on_terminal, say, show
 from bench_core.errors import ModelError
 
@@ -24,10 +24,10 @@ HELP = "compare the architectures: parameters, seconds of a training step, memor
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", nargs="+", metavar="NAME", help="these networks only (default: the nine)")
     parser.add_argument("--survey", action="store_true", help="the reviewed networks too, on their images and on views")
-    parser.add_argument("--batch-size", type=_batch, default=16, metavar="B", help="of a minibatch (default: 16)")
+    parser.add_argument("--batch-size", type=positive, default=16, metavar="B", help="of a minibatch (default: 16)")
     parser.add_argument(
         "--time",
-        type=_seconds,
+        type=seconds,
         default=60.0,
         metavar="SECONDS",
         help="measure steps for about so long; what is not reached is scaled and marked ~; 0: none (default: 60)",
@@ -130,22 +130,3 @@ def _require_torch() -> None:
 
 def _silent(text: str) -> None:
     """Say nothing: nobody watches."""
-
-
-def _batch(text: str) -> int:
-    return int(_number(text, int, 1, 2**20))
-
-
-def _seconds(text: str) -> float:
-    return _number(text, float, 0, 1e6)
-
-
-def _number(text: str, kind: type[int] | type[float], least: float, most: float) -> float:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most:
-        what = "an integer" if kind is int else "a number"
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {least:g} to {most:g}")
-    return value

@@ -1,8 +1,9 @@
 """Parameters, work and memory of a steerable architecture, counted from its table.
 
-They hold for tables of `SteerableConv` rows with copies of the regular representation, the nonlinearity sampled on a
-grid of 96 rotations, two views of shared weights and the direction head. Two assumptions are stock escnn's: its basis
-of filters (`filter_parameters`), and, in memory, that every call expands its filters and keeps them for backward.
+They hold for tables of `SteerableConv` rows with copies of the regular representation, the nonlinearity sampled on the
+grid of rotations of `so3.grids`, two views of shared weights and the direction head. Two assumptions are stock escnn's:
+its basis of filters (`filter_parameters`), and, in memory, that every call expands its filters and keeps them for
+backward.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from bench_core.errors import ModelError
+from bench_core.models.so3.grids import GRID_BLOCKS
 from bench_core.models.tables import Architecture, SteerableConv, multiplicities_of, regular_channels
 
-GRID_ROTATIONS = 96
+CUBE_ROTATIONS = 24
 VIEWS = 2
 FLOAT32_BYTES = 4
 ADAM_STATES = 2
@@ -83,8 +85,8 @@ def largest_filter_bytes(architecture: Architecture) -> int:
 
 def fourier_bytes(architecture: Architecture, batch: int = 16) -> int:
     """The notebook's Fourier column: the largest tensor of samples on the grid, of one view, twice."""
-    samples = max(row.copies * row.voxels * GRID_ROTATIONS for row in steerable_rows(architecture))
-    return 2 * FLOAT32_BYTES * batch * samples
+    samples = max(row.copies * row.voxels for row in steerable_rows(architecture))
+    return 2 * FLOAT32_BYTES * batch * samples * grid_rotations(architecture)
 
 
 def filters_bytes(architecture: Architecture) -> int:
@@ -109,8 +111,8 @@ def expansion_flops(architecture: Architecture) -> int:
 
 def fourier_flops(architecture: Architecture) -> int:
     """Of the nonlinearities, forward, for one view: to the grid of rotations and back."""
-    channels = regular_channels(architecture.band_limit)
-    return sum(2 * 2 * channels * GRID_ROTATIONS * row.copies * row.voxels for row in steerable_rows(architecture))
+    work_per_field = 2 * 2 * regular_channels(architecture.band_limit) * grid_rotations(architecture)
+    return sum(work_per_field * row.copies * row.voxels for row in steerable_rows(architecture))
 
 
 def training_step_flops(architecture: Architecture, batch: int = 16) -> int:
@@ -144,12 +146,26 @@ def cpu_peak_bytes(architecture: Architecture, batch: int = 16) -> int:
 
 def _kept_by_encoder_bytes(architecture: Architecture, batch: int) -> int:
     channels = regular_channels(architecture.band_limit)
-    activations = _activation_bytes(architecture, batch) * (2 * channels + GRID_ROTATIONS) // channels
+    activations = _activation_bytes(architecture, batch) * (2 * channels + grid_rotations(architecture)) // channels
     kernels = [row.kernel for row in steerable_rows(architecture) if row.input_copies is not None]
     bases = {kernel: _basis_bytes(kernel, architecture.band_limit) for kernel in kernels}
     kept = VIEWS * (activations + filters_bytes(architecture) + sum(bases[kernel] for kernel in kernels))
     states = (1 + ADAM_STATES) * FLOAT32_BYTES * parameters(architecture)
     return kept + states + sum(bases.values())
+
+
+def grid_rotations(architecture: Architecture) -> int:
+    """Rotations at which its fields are sampled.
+
+    Raises:
+        ModelError: none are shipped for its band limit.
+    """
+    if architecture.band_limit not in GRID_BLOCKS:
+        raise ModelError(
+            f"{architecture.name}: rotations are shipped for band limits up to {max(GRID_BLOCKS)}, not "
+            f"{architecture.band_limit}"
+        )
+    return CUBE_ROTATIONS * GRID_BLOCKS[architecture.band_limit]
 
 
 def steerable_rows(architecture: Architecture) -> Iterator[SteerableRow]:

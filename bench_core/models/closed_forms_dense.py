@@ -22,12 +22,12 @@ from itertools import accumulate
 from bench_core.models.closed_forms import (
     ADAM_STATES,
     FLOAT32_BYTES,
-    GRID_ROTATIONS,
     VIEWS,
     SteerableRow,
     convolution_flops,
     filter_parameters,
     fourier_flops,
+    grid_rotations,
     head_parameters,
     pair_parameters,
     parameters,
@@ -43,7 +43,8 @@ def dense_peak_bytes(architecture: Architecture, batch: int = 16) -> int:
     """Estimated peak of the CPU's allocator in a step with Adam, after the first one.
 
     Raises:
-        ModelError: the table has other rows than convolutions of regular copies, or an even kernel.
+        ModelError: the table has other rows than convolutions of regular copies, an even kernel, or a band limit beyond
+            the rotations that are shipped.
     """
     rows = list(steerable_rows(architecture))
     filters = [FLOAT32_BYTES * row.filter_values for row in rows]
@@ -85,14 +86,14 @@ def _moments(architecture: Architecture, rows: list[SteerableRow], batch: int) -
     """Bytes beside parameters, states, images and scratch, at each moment, last layer first."""
     outputs = [_output_bytes(row, batch) for row in rows]
     waiting = list(accumulate((2 * output for output in outputs), initial=0))
-    field, last = regular_channels(architecture.band_limit), rows[-1]
+    field, samples, last = regular_channels(architecture.band_limit), grid_rotations(architecture), rows[-1]
     yield waiting[-1] + 2 * FLOAT32_BYTES * (VIEWS * last.channels) ** 2
     gradients = FLOAT32_BYTES * head_parameters(last.copies, architecture.band_limit)
     for number in reversed(range(len(rows))):
         row, output = rows[number], outputs[number]
-        piece = min(output * GRID_ROTATIONS // field, FOURIER_PIECE_BYTES)
+        piece = min(output * samples // field, FOURIER_PIECE_BYTES)
         yield waiting[number] + output + _forward_temporaries(row, batch)
-        yield gradients + waiting[number] + 3 * output + 3 * piece + piece * field // GRID_ROTATIONS
+        yield gradients + waiting[number] + 3 * output + 3 * piece + piece * field // samples
         yield gradients + waiting[number] + output + _backward_temporaries(row, batch, first=number == 0)
         gradients += FLOAT32_BYTES * pair_parameters(row, architecture.band_limit)
 

@@ -275,6 +275,8 @@ def _check_window(layer: Conv | Pool) -> None:
 def _check_cubic_window(layer: SteerableConv | ResidualBlock) -> None:
     for name, least in (("kernel", 1), ("stride", 1), ("padding", 0)):
         _check(layer, name, _at_least(least, layer, name, getattr(layer, name)))
+    if layer.kernel == 2:
+        raise ModelError(f"{layer}: steerable filters of 2x2x2 voxels are zero: their rings meet no voxel; use 1 or 3")
 
 
 def _checked_fields(layer: object, name: str, fields: object) -> int | tuple[tuple[int, int], ...]:

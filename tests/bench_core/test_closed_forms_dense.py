@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from bench_core.errors import ModelError
 from bench_core.models import ARCHITECTURES, Architecture, Pool, SteerableConv, build
-from bench_core.models.closed_forms import cpu_peak_bytes, expansion_flops, steerable_rows
+from bench_core.models.closed_forms import cpu_peak_bytes, expansion_flops, fourier_bytes, steerable_rows
 from bench_core.models.closed_forms_dense import (
     _is_matrix_product,
     dense_expansion_flops,
@@ -18,6 +18,7 @@ from bench_core.models.closed_forms_dense import (
 )
 from bench_core.models.dense.convolution import Geometry
 from bench_core.models.dense.maps import SteerableConv3d
+from bench_core.models.so3.grids import rotation_grid
 
 
 def allocated_peak_bytes(network, batch, side=21):
@@ -119,6 +120,18 @@ def test_work_grows_with_the_batch():
     one, two, three = (dense_step_flops(table, batch) for batch in (1, 2, 3))
     assert three - two == two - one > 0
     assert 2 * one - two == 3 * dense_expansion_flops(table)
+
+
+@pytest.mark.parametrize("band_limit", [0, 1, 2, 3])
+def test_samples_are_those_of_the_band_limit(band_limit):
+    table = SMALL.with_(band_limit=band_limit)
+    widest = max(layer.fields * side**3 for layer, side in zip(table.layers, table.sides(), strict=True))
+    assert fourier_bytes(table, 1) == 2 * 4 * widest * len(rotation_grid(band_limit))
+
+
+def test_a_band_limit_without_rotations_is_refused():
+    with pytest.raises(ModelError, match="rotations are shipped for band limits up to 3, not 4"):
+        dense_peak_bytes(SMALL.with_(band_limit=4))
 
 
 def test_other_rows_are_refused():

@@ -11,6 +11,8 @@ from torch import nn
 
 from bench_core.errors import ModelError
 from bench_core.models import ARCHITECTURES, Architecture, Pool, ResidualBlock, SteerableConv, build
+from bench_core.models.dense.layers import scalar_type
+from bench_core.models.dense.maps import FieldType, SteerableConv3d
 from bench_core.models.dense.networks import DenseClassifier, rigid_frame
 
 PARAMETERS = {
@@ -167,7 +169,35 @@ def test_bfloat16_is_near() -> None:
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("hidden", [{0: 2, 1: 1}, {0: 1, 1: 1, 2: 1}, {1: 1}])
+def test_gated_hidden_fields_are_equivariant(hidden: dict[int, int]) -> None:
+    torch.manual_seed(0)
+    model, x = build(TINY, hidden=hidden), torch.rand(3, 2, 2, 11, 11, 11)
+    assert equivariance_error(settled(model, x), x) < 1e-4
+
+
+@pytest.mark.parametrize("mode", ["direction", "frame"])
+def test_gated_hidden_fields_train_whether_filters_are_kept_or_not(mode: str) -> None:
+    gradients, x = [], torch.rand(2, 2, 2, 11, 11, 11)
+    for recompute in (True, False):
+        torch.manual_seed(0)
+        model = build(TINY, mode=mode, hidden={0: 2, 1: 1}, recompute=recompute)
+        model(x).square().sum().backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        assert gradient is not None
+        assert gradient.any() or not gradient.numel(), name  # norms of irreps that are no scalars have an empty bias
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_irreps_that_no_filter_reaches_are_refused() -> None:
+    with pytest.raises(
+        ModelError, match=r"no steerable filter of 3\^3 voxels leads from irreps of degrees \[0\] to \[4\]"
+    ):
+        SteerableConv3d(scalar_type(2), FieldType((4,), 1), 3)
+
+
 def test_layers_that_have_no_network_are_named() -> None:
-    residual = Architecture("residual", (SteerableConv(2, 3), ResidualBlock(2, 2), SteerableConv(2, 9)), 2, 11)
-    with pytest.raises(ModelError, match=r"residual: layer 2, .*, is not among those of view-pair networks"):
-        build(residual)
+    block = Architecture("block", (ResidualBlock(1, 1), SteerableConv(1, 3)), 2, 3)
+    with pytest.raises(ModelError, match=r"block: layer 1, .*, is not among those of view-pair networks"):
+        build(block)

@@ -86,6 +86,7 @@ def test_same_padding_keeps_the_shape(kernel, shape):
 @given(st.integers(1, 25), st.integers(1, 7), st.integers(1, 4), st.integers(0, 3))
 def test_a_steerable_layer_is_refused_where_the_grid_moves(side, kernel, stride, padding):
     """Centred: the voxels that the first and the last filter see lie symmetrically in the padded image."""
+    kernel += kernel == 2  # which is refused, whatever the grid
     layers = (SteerableConv(1, kernel, stride, padding),)
     if side + 2 * padding < kernel:
         with pytest.raises(ModelError, match="larger than the side"):
@@ -159,6 +160,7 @@ def test_tables_are_values():
         (lambda: SteerableConv({-1: 2}, 3), "degree in fields is -1; use an integer of at least 0"),
         (lambda: SteerableConv({1: "2"}, 3), r"fields\[1\] is '2'; use an integer of at least 0"),
         (lambda: SteerableConv(7, (3, 3, 3)), r"kernel is \(3, 3, 3\); use an integer of at least 1"),
+        (lambda: SteerableConv(7, 2), "filters of 2x2x2 voxels are zero: their rings meet no voxel; use 1 or 3"),
         (lambda: ResidualBlock(7, 7, kernel=4), "an even kernel cannot keep the shape"),
     ],
 )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from bench_core.errors import ModelError
 from bench_core.models.so3.kernels import KernelBasis, size_of
 
 
@@ -69,8 +70,14 @@ def plan_of(basis: KernelBasis, n_in: int, n_out: int) -> tuple[Plan, Tensor, li
     """Return the plan, the order that sorts a pair's weights by block (dimension,), and each block's basis (b, -1).
 
     Raises:
+        ModelError: no kernel leads from any of these irreps to any other.
         ValueError: the irreps of a field are not sorted by degree, so that a block is not one piece of the filter.
     """
+    if not basis.blocks:
+        raise ModelError(
+            f"no steerable filter of {basis.kernel}^3 voxels leads from irreps of degrees "
+            f"{sorted(set(basis.in_degrees))} to {sorted(set(basis.out_degrees))}: use a larger or odd kernel, or others"
+        )
     blocks, order, first = [], [], 0
     for block in basis.blocks:
         for channels in (block.out_channels, block.in_channels):

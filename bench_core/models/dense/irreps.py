@@ -58,9 +58,8 @@ def _per_sample(parts: list[Tensor], x: Tensor, views: int) -> Tensor:
 class GatedLayer(nn.Module):
     """Convolution, batch norm of each irrep, and the gates of Weiler et al. 2018 (arXiv:1807.02547).
 
-    The convolution makes one scalar more for each irrep that is none: its gate. Scalars are rectified; every other
-    irrep is multiplied by the sigmoid of its gate. With normalise=False the scalars and gates get a bias instead of the
-    batch norm, as after the last convolution, to one voxel.
+    Without the batch norm, scalars and gates have a bias. The convolution makes one scalar more for each irrep that is
+    none: its gate. Scalars are rectified; every other irrep is multiplied by the sigmoid of its gate.
     """
 
     gate_of: Tensor
@@ -92,7 +91,11 @@ class GatedLayer(nn.Module):
 
     def forward(self, x: Tensor, views: int = 1) -> Tensor:
         x = self.conv(x)
-        x = self.biased(x) if self.norm is None else self.norm(x, views)
+        if self.norm is not None:
+            x = self.norm(x, views)
+        else:
+            bias = nn.functional.pad(self.conv.bias, (0, x.shape[1] - self.conv.out_type.trivials))  # type: ignore[arg-type]
+            x = x + bias.to(x.dtype).view(-1, *(1,) * (x.dim() - 2))
         rotating = len(self.gate_of)
         scalars, gates = x[:, : self.scalars].relu(), x[:, self.scalars : x.shape[1] - rotating].sigmoid()
         if not rotating:

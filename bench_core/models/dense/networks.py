@@ -16,11 +16,11 @@ from bench_core.models.dense.maps import FieldType, SteerableLinear
 from bench_core.models.dense.scratch import Scratch
 from bench_core.models.so3.fourier import view_matrix
 from bench_core.models.so3.kernels import quotient_degrees
-from bench_core.models.tables import Architecture, Pool, SteerableConv
+from bench_core.models.tables import Architecture, Pool, SteerableConv, regular_channels
 
 
 class DenseEncoder(nn.Module):
-    """The layers of a table: (views * B, C, L, L, L), view by view, to (views * B, channels) of fields `out_type`."""
+    """The layers of a table: (views * B, C, L, L, L), view by view, to (views * B, channels), fields of `out_type`."""
 
     def __init__(self, architecture: Architecture, *, recompute: bool = True) -> None:
         super().__init__()
@@ -41,10 +41,10 @@ class DirectionHead(nn.Module):
 
     faces: Tensor
 
-    def __init__(self, pair_type: FieldType, band_limit: int) -> None:
+    def __init__(self, in_type: FieldType, band_limit: int) -> None:
         super().__init__()
-        hidden = as_wide(pair_type, band_limit)
-        self.hidden = SteerableLinear(pair_type, hidden)
+        hidden = hidden_type(in_type, band_limit)
+        self.hidden = SteerableLinear(in_type, hidden)
         self.nonlinearity = FourierNonlinearity(band_limit)
         self.output = SteerableLinear(hidden, FieldType(quotient_degrees(band_limit), 1))
         self.register_buffer("faces", torch.from_numpy(view_matrix(band_limit, CUBE_FACES)).float(), persistent=False)
@@ -64,11 +64,11 @@ class FrameHead(nn.Module):
     coordinates to the second's, as `OriginPairs(mode="frame")` has it. Translations come out in units of `scale_A`.
     """
 
-    def __init__(self, pair_type: FieldType, band_limit: int, scale_A: float = 10.0) -> None:
+    def __init__(self, in_type: FieldType, band_limit: int, scale_A: float = 10.0) -> None:
         super().__init__()
-        hidden = as_wide(pair_type, band_limit)
+        hidden = hidden_type(in_type, band_limit)
         self.scale_A = scale_A
-        self.hidden = SteerableLinear(pair_type, hidden)
+        self.hidden = SteerableLinear(in_type, hidden)
         self.nonlinearity = FourierNonlinearity(band_limit)
         self.frame = nn.Linear(hidden.channels, 9)
 
@@ -76,6 +76,11 @@ class FrameHead(nn.Module):
         """Return frames (B, 4, 4) of encoded pairs (B, channels), in the type of the weights under autocast too."""
         hidden = self.nonlinearity.alone(self.hidden(pair))
         return frame_of(hidden, self.frame, self.scale_A)
+
+
+def hidden_type(in_type: FieldType, band_limit: int) -> FieldType:
+    """Return as many regular fields as come nearest to the channels of a type, at least one."""
+    return regular_type(max(1, round(in_type.channels / regular_channels(band_limit))), band_limit)
 
 
 def frame_of(hidden: Tensor, linear: nn.Linear, scale_A: float) -> Tensor:
@@ -99,8 +104,8 @@ class DenseClassifier(nn.Module):
     """Encoder and head of pairs of views (B, 2, C, L, L, L): logits (B, 6), or frames (B, 4, 4) for mode="frame".
 
     Args:
-        architecture: a steerable table of convolutions, to regular fields (batch norm, Fourier nonlinearity) or to
-            mixed irreps (batch norm of each, gates), and average pooling.
+        architecture: a steerable table of convolutions and average pooling. Regular fields have the Fourier
+            nonlinearity, mixed irreps gates.
         mode: direction or frame, as of `OriginPairs`.
         recompute: expand filters again in the backward pass instead of keeping them.
 
@@ -113,8 +118,8 @@ class DenseClassifier(nn.Module):
         self.architecture = architecture
         self.mode = mode
         self.encoder = DenseEncoder(architecture, recompute=recompute)
-        one = self.encoder.out_type
-        self.head = make_head(mode, FieldType(one.degrees, VIEWS * one.copies), architecture.band_limit)
+        fields = self.encoder.out_type
+        self.head = make_head(mode, FieldType(fields.degrees, VIEWS * fields.copies), architecture.band_limit)
 
     def forward(self, x: Tensor) -> Tensor:
         check_pairs(x, self.architecture)
@@ -136,17 +141,12 @@ def check_pairs(x: Tensor, architecture: Architecture) -> None:
         )
 
 
-def as_wide(fields: FieldType, band_limit: int) -> FieldType:
-    """Return as many regular fields as have the channels of these, at least one: of regular ones, as many."""
-    return regular_type(max(1, round(fields.channels / regular_type(1, band_limit).channels)), band_limit)
-
-
-def make_head(mode: str, pair_type: FieldType, band_limit: int) -> nn.Module:
-    """Return the head of a mode for encoded pairs with fields of both views."""
+def make_head(mode: str, in_type: FieldType, band_limit: int) -> nn.Module:
+    """Return the head of a mode for encoded pairs, whose fields are of `in_type` in all."""
     heads: dict[str, type[DirectionHead] | type[FrameHead]] = {"direction": DirectionHead, "frame": FrameHead}
     if mode not in heads:
         raise ModelError(f"mode {mode!r} is unknown: choose one of {', '.join(heads)}")
-    return heads[mode](pair_type, band_limit)
+    return heads[mode](in_type, band_limit)
 
 
 def _layers(architecture: Architecture, recompute: bool) -> list[nn.Module]:
@@ -155,13 +155,7 @@ def _layers(architecture: Architecture, recompute: bool) -> list[nn.Module]:
     last = max(number for number, row in enumerate(architecture.layers) if isinstance(row, SteerableConv))
     for number, row in enumerate(architecture.layers):
         if isinstance(row, SteerableConv):
-            window = (row.kernel, row.stride, row.padding)
-            options: dict[str, Any] = {"normalise": number != last, "recompute": recompute, "scratch": scratch}
-            layer: RegularLayer | GatedLayer
-            if isinstance(row.fields, int):
-                layer = RegularLayer(in_type, row.fields, architecture.band_limit, *window, **options)
-            else:
-                layer = GatedLayer(in_type, row.multiplicities(architecture.band_limit), *window, **options)
+            layer = _convolution(row, in_type, architecture.band_limit, number != last, recompute, scratch)
             in_type = layer.out_type
             layers.append(layer)
         elif isinstance(row, Pool):
@@ -171,3 +165,15 @@ def _layers(architecture: Architecture, recompute: bool) -> list[nn.Module]:
                 f"{architecture.name}: layer {number + 1}, {row}, is not among those of view-pair networks"
             )
     return layers
+
+
+def _convolution(
+    row: SteerableConv, in_type: FieldType, band_limit: int, normalise: bool, recompute: bool, scratch: Scratch
+) -> RegularLayer | GatedLayer:
+    window = row.kernel, row.stride, row.padding
+    if isinstance(row.fields, int):
+        return RegularLayer(
+            in_type, row.fields, band_limit, *window, normalise=normalise, recompute=recompute, scratch=scratch
+        )
+    fields = row.multiplicities(band_limit)
+    return GatedLayer(in_type, fields, *window, normalise=normalise, recompute=recompute, scratch=scratch)
