@@ -102,12 +102,6 @@ class GatedLayer(nn.Module):
             return scalars
         return torch.cat([scalars, x[:, -rotating:] * gates[:, self.gate_of]], dim=1)
 
-    def biased(self, x: Tensor) -> Tensor:
-        """Return x with the bias of its scalars, which come first."""
-        bias = self.conv.bias.flatten()  # type: ignore[union-attr]
-        padded = nn.functional.pad(bias, (0, x.shape[1] - len(bias))).to(x.dtype)
-        return x + padded.view(-1, *(1,) * (x.dim() - 2))
-
 
 class SphereMean(nn.Module):
     """Rectify functions on the sphere at sampled points, and take their mean: invariant to rotations.
