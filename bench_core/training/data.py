@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch.utils.data import Dataset
 from bench_core.datasets import OriginPairs
 from bench_core.errors import RunError
 from bench_core.grid import Grid, ImageSpec
-from bench_core.origins import OriginStore, open_origins
+from bench_core.origins import open_origins
+from bench_core.origins.layout import read_manifest
 from bench_core.origins.subset import TagSubset
 from bench_core.training.epoch_loader import EpochLoader
 from bench_core.training.options import TrainOptions
@@ -116,12 +118,13 @@ class OriginsDataModule(PairsDataModule):
         train, test = TagSubset(store, self.train_tags), TagSubset(store, self.held_out_tags)
         self.train_pairs = OriginPairs(train, image, options.mode, options.epoch_size, options.seed)
         self.held_out_pairs = OriginPairs(test, image, options.mode, options.val_size, HELD_OUT_SEED)
-        self.digest = _digest(store)
+        self.digest = _digest(Path(options.data))
 
 
-def _digest(store: OriginStore) -> str:
-    """Return a short digest of a store's structures and how many origins and atoms each has."""
-    rows = (f"{tag} {len(store.origins_of(tag))} {len(store.atoms_of(tag))}" for tag in store.tags)
+def _digest(folder: Path) -> str:
+    """Return a short digest of all that is in the store of a folder, from the sums that its manifest holds."""
+    arrays = read_manifest(folder)["arrays"]
+    rows = (f"{name} {arrays[name]['sha256']}" for name in sorted(arrays))
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_models import tiny
 
-from bench_core import embedded_structure, read_atoms
+from bench_core import Atoms, embedded_structure, read_atoms
 from bench_core.errors import CheckpointError, DivergenceError, RunError
 from bench_core.origins.prepare import prepare_store
 from bench_core.training import checkpoints, fit
@@ -175,6 +176,12 @@ def resume(run: Run, path: Path, options: TrainOptions) -> Run:
     return fit.resume(run, path, replace(options, max_steps=20), [])
 
 
+def atoms_moved(path: Any) -> Atoms:
+    """The atoms of a structure, as many in the same places of one another, a little further on."""
+    atoms = read_atoms(path)
+    return Atoms(atoms.coords_A + np.float32(0.25), atoms.elements, atoms.occupancies)
+
+
 def test_checkpoints_of_others_are_refused(options: TrainOptions, tmp_path: Path) -> None:
     run, other = (fit.start(replace(options, seed=seed), tmp_path / "runs", []) for seed in (0, 1))
     path = checkpoints.newest(run.checkpoints)
@@ -182,9 +189,13 @@ def test_checkpoints_of_others_are_refused(options: TrainOptions, tmp_path: Path
         resume(other, path, options)
     with pytest.raises(CheckpointError, match="another architecture: tiny_models:tiny, not tiny_models:caching"):
         resume(run, path, replace(options, arch="tiny_models:caching"))
-    prepare_store({name: embedded_structure(name) for name in ("1gbt", "1a8o")}, tmp_path / "other", read_atoms)
+    structures = {name: embedded_structure(name) for name in ("1gbt", "4zhl", "3jqh")}
+    prepare_store(structures, tmp_path / "copy", read_atoms)
+    same = fit.identity(run, options, fit.data_module(replace(options, data=str(tmp_path / "copy"))))
+    checkpoints.check_identity(path, checkpoints.read(path)["bench_core"], same)
+    prepare_store(structures, tmp_path / "moved", atoms_moved)
     with pytest.raises(CheckpointError, match="another data: "):
-        resume(run, path, replace(options, data=str(tmp_path / "other")))
+        resume(run, path, replace(options, data=str(tmp_path / "moved")))
     with pytest.raises(CheckpointError, match="another model_options"):
         resume(run, path, replace(options, model_options={"width": 5}))
     with pytest.raises(RunError, match="has done its 12 steps: give a larger --max-steps"):
