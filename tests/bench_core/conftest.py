@@ -44,3 +44,15 @@ def variant(request: pytest.FixtureRequest) -> Iterator[str]:
     use_simd_variant(request.param)
     yield request.param
     use_simd_variant(before)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: small models gain nothing from more, which wait for each other on a busy machine
+    twenty times as long as they compute."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

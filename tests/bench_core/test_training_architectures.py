@@ -13,7 +13,7 @@ from bench_core.training import checkpoints, fit
 from bench_core.training.options import TrainOptions
 from bench_core.training.runs import Run, joined_log
 
-pytestmark = [pytest.mark.timeout(200), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(200), pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture

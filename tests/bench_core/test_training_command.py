@@ -9,19 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+from train_server import Served, Server
 
 from bench_core.__main__ import main
 from bench_core.training import measure
 from bench_core.training.runs import Run, joined_log, registered
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("one_thread")]
 
 SMALL = ("--length-voxels", "9", "--resolution-A", "1", "--batch-size", "4", "--epoch-size", "20", "--val-size", "8")
 
@@ -242,31 +243,46 @@ def test_a_plan_measures_as_the_run_would_compute(
         assert "--accelerator cuda: there is none here" in refused.stderr
 
 
-def started(out: Path, *arguments: str | Path, steps: int = 3) -> subprocess.Popen[str]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server(environment())
+    yield server
+    server.close()
+
+
+Start = Callable[..., Served]
+
+
+@pytest.fixture
+def started(server: Server, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Start a run of slow steps, and return once it has done some."""
-    process = subprocess.Popen(
-        command(*arguments, "--max-steps", "100000", "--arch", "tiny_models:slow"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while not (registered(out) and len(joined_log(only_run(out))) >= steps):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process
+    processes: list[Served] = []
+
+    def start(*arguments: str | Path, steps: int = 3) -> Served:
+        arguments = (*arguments, "--max-steps", "100000", "--arch", "tiny_models:slow")
+        output = tmp_path_factory.mktemp("process") / "output"
+        processes.append(server.start(output, list(map(str, arguments))))
+        deadline, stderr = time.monotonic() + 60, output / "stderr"
+        while not (registered(tmp_path) and len(joined_log(only_run(tmp_path))) >= steps):
+            assert not (stderr.is_file() and "error" in stderr.read_text()), stderr.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.mark.parametrize(("name", "workers"), [("SIGINT", "2"), ("SIGTERM", "0")])
 def test_a_signal_writes_a_checkpoint_and_ends_the_run(
-    train: Train, tiny: tuple[str | Path, ...], tmp_path: Path, name: str, workers: str
+    train: Train, started: Start, tiny: tuple[str | Path, ...], tmp_path: Path, name: str, workers: str
 ) -> None:
-    process = started(tmp_path, *tiny, "--workers", workers)
+    process = started(*tiny, "--workers", workers)
     os.killpg(process.pid, getattr(signal, name)) if name == "SIGINT" else process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate()
     assert process.returncode == 128 + getattr(signal, name), stderr
     assert "Traceback" not in stderr
     assert stdout == ""
@@ -279,27 +295,29 @@ def test_a_signal_writes_a_checkpoint_and_ends_the_run(
     assert steps == list(range(1, run_.record["step"] + 2))
 
 
-def test_a_second_signal_stops_at_once(tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
-    process = started(tmp_path, *tiny, "--model-option", "pause_s=20", "--model-option", "pause_at=4")
+def test_a_second_signal_stops_at_once(started: Start, tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
+    process = started(*tiny, "--model-option", "pause_s=20", "--model-option", "pause_at=4")
     for _ in range(2):
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
     asked = time.monotonic()
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate()
     assert time.monotonic() - asked < 15
     assert process.returncode == 130, stderr
     assert "at once" in str(only_run(tmp_path).reason())
 
 
-def test_a_killed_run_is_known_as_such_and_goes_on(train: Train, tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
-    process = started(tmp_path, *tiny, "--checkpoint-every", "2", steps=6)
+def test_a_killed_run_is_known_as_such_and_goes_on(
+    train: Train, started: Start, tiny: tuple[str | Path, ...], tmp_path: Path
+) -> None:
+    process = started(*tiny, "--checkpoint-every", "2", steps=6)
     running = only_run(tmp_path)
     assert running.state() == "running"
     refused = train("--resume", running.id, "--out", tmp_path)
     assert refused.returncode == 2
     assert f"is being trained by process {process.pid}: wait for it" in refused.stderr
-    process.kill()
-    process.wait(30)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     killed = only_run(tmp_path)
     assert killed.state() == "killed"
     listed = train("--list", "--out", tmp_path)
@@ -312,11 +330,11 @@ def test_a_killed_run_is_known_as_such_and_goes_on(train: Train, tiny: tuple[str
     assert [row["step"] for row in joined_log(resumed) if "train_loss" in row] == list(range(1, last + 4))
 
 
-def test_a_killed_worker_is_named(tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
-    process = started(tmp_path, *tiny, "--workers", "2", "--epoch-size", "4000", "--val-every", "1000")
+def test_a_killed_worker_is_named(started: Start, tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
+    process = started(*tiny, "--workers", "2", "--epoch-size", "4000", "--val-every", "1000")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(children[-1]), signal.SIGKILL)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate()
     assert process.returncode == 3, stderr
     assert f"(pid {children[-1]}) died with exit code -9 (SIGKILL)" in stderr
     assert f"(pid {children[-1]}) died" in str(only_run(tmp_path).reason())
@@ -339,11 +357,13 @@ def test_a_profiler_of_another_package(
     assert len(list(out.glob("*/segment_000/fit-offered.txt"))) == 1
 
 
-def test_a_signal_to_all_processes_is_no_death_of_workers(tiny: tuple[str | Path, ...], tmp_path: Path) -> None:
+def test_a_signal_to_all_processes_is_no_death_of_workers(
+    started: Start, tiny: tuple[str | Path, ...], tmp_path: Path
+) -> None:
     """As a scheduler or a container sends it."""
-    process = started(tmp_path, *tiny, "--workers", "2", "--epoch-size", "4000", "--val-every", "1000")
+    process = started(*tiny, "--workers", "2", "--epoch-size", "4000", "--val-every", "1000")
     os.killpg(process.pid, signal.SIGTERM)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate()
     assert process.returncode == 143, stderr
     run_ = only_run(tmp_path)
     assert run_.state() == "interrupted"

@@ -22,7 +22,7 @@ from bench_core.training.options import TrainOptions
 from bench_core.training.order import BatchOrder
 from bench_core.training.runs import Run, find_run, joined_log, registered
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("_tiny_models_can_be_imported")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("one_thread", "_tiny_models_can_be_imported")]
 
 
 @pytest.fixture
@@ -83,7 +83,10 @@ def options(monkeypatch: pytest.MonkeyPatch) -> TrainOptions:
     return TrainOptions(arch="tiny_models:tiny", dataset="random", batch_size=4, timeout_s=2)
 
 
-def test_a_hung_worker_ends_the_run_with_a_reason(options: TrainOptions, tmp_path: Path) -> None:
+def test_a_hung_worker_ends_the_run_with_a_reason(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)  # torch would wait 5 s for its end
     hanging = options.changed_by({"workers": 2, "logger_options": {"hangs_at": 9}})
     with pytest.raises(LoaderError, match="no worker delivered a batch in 2 s"):
         fit.start(hanging, tmp_path, [])

@@ -19,7 +19,7 @@ from bench_core.training.plots import plot_runs, series, smoothed
 from bench_core.training.runs import Run, joined_log
 from bench_core.training.sweeps import Loading, Sample, Setting, Swept, settings, sweep, table
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from bench_core.training import checkpoints, fit
 from bench_core.training.options import TrainOptions
 from bench_core.training.runs import Run, find_run, registered
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("one_thread")]
 OPTIONS = {"arch": "tiny", "seed": 0}
 
 

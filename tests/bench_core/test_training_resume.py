@@ -24,7 +24,7 @@ from bench_core.training.module import ViewPairTraining
 from bench_core.training.options import TrainOptions
 from bench_core.training.runs import Run, joined_log
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module", autouse=True)
