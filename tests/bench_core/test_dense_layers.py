@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from bench_core.models.dense.activation import FieldStatistics, FourierActivation
 from bench_core.models.dense.convolution import Geometry
@@ -113,7 +114,7 @@ def test_scratch_memory_is_shared_and_stays_out_of_copies() -> None:
     assert scratch.take("filter", 20, like, torch.float32).numel() == 20
     for twin in (copy.deepcopy(scratch), pickle.loads(pickle.dumps(scratch))):
         assert twin.take("filter", 5, like, torch.float32).data_ptr() != first.data_ptr()
-        assert twin._of_thread.buffers.keys() == {("filter", torch.float32)}
+        assert twin._of_thread.buffers.keys() == {("filter", torch.float32, None)}
 
 
 def plain_statistics(x: torch.Tensor, fields: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -185,3 +186,15 @@ def test_weights_start_with_the_deviations_of_he() -> None:
         expected = 1 / np.sqrt(3 * block.weights.shape[1] * block.weights.shape[2] * 6)
         sample = drawn[:, torch.from_numpy(block.weights.reshape(-1))]
         assert abs(sample.std() / expected - 1) < 5 / np.sqrt(2 * sample.numel())
+
+
+def test_scratch_memory_of_fakes_is_kept_apart() -> None:
+    scratch, real = Scratch(), torch.empty(0)
+    taken = scratch.take("filter", 10, real, torch.float32)
+    for mode in (FakeTensorMode(), FakeTensorMode()):
+        fake = scratch.take("filter", 10, mode.from_tensor(real), torch.float32)
+        assert isinstance(fake, FakeTensor)
+        assert fake.fake_mode is mode
+        again = scratch.take("filter", 5, mode.from_tensor(real), torch.float32)
+        assert again.untyped_storage()._cdata == fake.untyped_storage()._cdata
+    assert scratch.take("filter", 10, real, torch.float32).data_ptr() == taken.data_ptr()

@@ -76,7 +76,7 @@ def plan_of(basis: KernelBasis, n_in: int, n_out: int) -> tuple[Plan, Tensor, li
     if not basis.blocks:
         raise ModelError(
             f"no steerable filter of {basis.kernel}^3 voxels leads from irreps of degrees "
-            f"{sorted(set(basis.in_degrees))} to {sorted(set(basis.out_degrees))}: use a larger or an odd kernel"
+            f"{sorted(set(basis.in_degrees))} to {sorted(set(basis.out_degrees))}: use another kernel or degrees"
         )
     blocks, order, first = [], [], 0
     for block in basis.blocks:

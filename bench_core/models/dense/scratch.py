@@ -13,13 +13,7 @@ class _Buffers(threading.local):
     """A dictionary for each thread, freed with it; emptied where a FakeTensorMode begins or ends."""
 
     def __init__(self) -> None:
-        self.buffers: dict[tuple[str, torch.dtype], Tensor] = {}
-        self.mode: Any = None
-
-    def of(self, mode: Any) -> dict[tuple[str, torch.dtype], Tensor]:
-        if mode is not self.mode:
-            self.buffers, self.mode = {}, mode
-        return self.buffers
+        self.buffers: dict[tuple[str, torch.dtype, Any], Tensor] = {}
 
 
 class Scratch:
@@ -34,16 +28,19 @@ class Scratch:
         self._of_thread = _Buffers()
 
     def take(self, name: str, elements: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return a flat, uninitialised tensor of `elements` on the device of `like`."""
-        mode = getattr(like, "fake_mode", None)
-        plain = mode is not None or type(like) in (Tensor, nn.Parameter)
-        if like.device.type != "cpu" or torch.compiler.is_compiling() or not plain:
+        """Return a flat, uninitialised tensor of `elements` on the device of `like`.
+
+        Fake tensors have scratch memory of their mode, so that a simulation holds what a real step does.
+        """
+        fake_mode = getattr(like, "fake_mode", None)
+        kept = fake_mode is not None or type(like) in (Tensor, nn.Parameter)
+        if like.device.type != "cpu" or torch.compiler.is_compiling() or not kept:
             return torch.empty(elements, dtype=dtype, device=like.device)
-        buffers = self._of_thread.of(mode)
-        buffer = buffers.get((name, dtype))
+        buffers, key = self._of_thread.buffers, (name, dtype, fake_mode)
+        buffer = buffers.get(key)
         if buffer is None or buffer.numel() < elements:
-            buffers.pop((name, dtype), None)
-            buffer = buffers[name, dtype] = torch.empty(elements, dtype=dtype)
+            buffers.pop(key, None)
+            buffer = buffers[key] = like.new_empty(elements, dtype=dtype)
         return buffer[:elements]
 
     def __deepcopy__(self, memo: Any) -> Scratch:
