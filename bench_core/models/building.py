@@ -33,7 +33,7 @@ def build(
         backend: "dense", plain torch; or "escnn", stock escnn, which must be installed.
         mode: "direction" or "frame", as of `OriginPairs`.
         recompute: expand filters again in the backward pass instead of keeping them (default: yes; dense only).
-        **overrides: of the table: `kernel`, `band_limit`, `hidden` ..., see `Architecture.with_`.
+        **overrides: of the table: `width`, `kernel`, `band_limit`, `hidden` ..., see `Architecture.with_`.
 
     Raises:
         ModelError: unknown name, backend, mode or override, or a layer that does not fit or has no such network.

@@ -11,6 +11,7 @@ import dataclasses
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 from bench_core.errors import ModelError
@@ -138,6 +139,7 @@ class Architecture:
     def with_(
         self,
         *,
+        width: int | None = None,
         kernel: int | None = None,
         band_limit: int | None = None,
         hidden: Literal["regular"] | Mapping[int, int] | None = None,
@@ -146,6 +148,8 @@ class Architecture:
         """The same table with other numbers, checked again.
 
         Args:
+            width: copies of the regular representation in the first steerable layer; all others change in proportion,
+                to the nearest whole number and at least one.
             kernel: of every steerable convolution; one that was padded to keep its side still is.
             band_limit: of the spectral regular representation; the copies stay as many.
             hidden: the fields of every steerable layer: `"regular"`, or {degree: multiplicity} of one field; a layer
@@ -155,15 +159,19 @@ class Architecture:
         Raises:
             ModelError: the table bears no such override, or a layer does not fit any more.
         """
-        if not self.steerable and (kernel, band_limit, hidden) != (None, None, None):
-            raise ModelError(f"{self.name}: kernel, band_limit and hidden are overrides of steerable tables")
+        if not self.steerable and (width, kernel, band_limit, hidden) != (None,) * 4:
+            raise ModelError(f"{self.name}: width, kernel, band_limit and hidden are overrides of steerable tables")
         unknown = set(changes) - {field.name for field in dataclasses.fields(self)}
         if unknown:
             known = ", ".join(field.name for field in dataclasses.fields(self))
-            raise ModelError(f"{self.name}: no override {', '.join(sorted(unknown))}; use kernel, hidden, {known}")
+            raise ModelError(
+                f"{self.name}: no override {', '.join(sorted(unknown))}; use width, kernel, hidden, {known}"
+            )
         if band_limit is not None:
             changes["band_limit"] = band_limit
         layers = changes.pop("layers", self.layers)
+        if width is not None:
+            layers = self._with_width(layers, self._integer("width", width, 1))
         if hidden is not None:
             layers = tuple(
                 self._with_hidden(layer, hidden, changes.get("band_limit", self.band_limit)) for layer in layers
@@ -171,6 +179,12 @@ class Architecture:
         if kernel is not None:
             layers = tuple(_with_kernel(layer, kernel) for layer in layers)
         return dataclasses.replace(self, layers=layers, **changes)
+
+    def _with_width(self, layers: tuple[Layer, ...], width: int) -> tuple[Layer, ...]:
+        fields = next(layer.fields for layer in layers if isinstance(layer, SteerableConv | ResidualBlock))
+        if not isinstance(fields, int):
+            raise ModelError(f"{self.name}: its first fields are {dict(fields)}, and width counts regular copies")
+        return tuple(_scaled(layer, Fraction(width, fields)) for layer in layers)
 
     def _with_hidden(self, layer: Layer, hidden: str | Mapping[int, int], band_limit: int) -> Layer:
         if isinstance(layer, SteerableConv):
@@ -263,6 +277,20 @@ class Architecture:
 
     def _misfit(self, number: int, reason: str) -> ModelError:
         return ModelError(f"{self.name}: layer {number}, {self.layers[number - 1]}, {reason}")
+
+
+def _scaled(layer: Layer, factor: Fraction) -> Layer:
+    """The layer with so many times its fields."""
+
+    def of_fields(fields: Fields) -> Fields:
+        if isinstance(fields, int):
+            return max(1, round(fields * factor))
+        return {degree: max(1, round(count * factor)) for degree, count in dict(fields).items()}
+
+    if isinstance(layer, ResidualBlock):
+        fields, hidden = of_fields(layer.fields), of_fields(layer.hidden_fields)
+        return dataclasses.replace(layer, fields=fields, hidden_fields=hidden)
+    return dataclasses.replace(layer, fields=of_fields(layer.fields)) if isinstance(layer, SteerableConv) else layer
 
 
 def _with_kernel(layer: Layer, kernel: int) -> Layer:

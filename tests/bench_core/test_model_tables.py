@@ -221,6 +221,16 @@ def test_band_limit_override_keeps_the_copies():
     assert wide.channels() == tuple(84 * layer.fields for layer in SHALLOW.layers)
 
 
+def test_width_override_keeps_the_proportions():
+    assert [layer.fields for layer in SHALLOW.with_(width=14).layers] == [2 * layer.fields for layer in SHALLOW.layers]
+    assert [layer.fields for layer in SHALLOW.with_(width=1).layers] == [1, 2, 2, 8, 8]
+    assert SHALLOW.with_(width=7) == SHALLOW
+    block = Architecture("block", (SteerableConv(2, 3), ResidualBlock({0: 5, 1: 1}, 4)), 4, 3)
+    assert block.with_(width=1).layers[1] == ResidualBlock({0: 2, 1: 1}, 2)
+    with pytest.raises(ModelError, match=r"block: its first fields are \{0: 2\}, and width counts regular copies"):
+        block.with_(layers=(SteerableConv({0: 2}, 3),)).with_(width=2)
+
+
 def test_hidden_override_keeps_the_channels_as_near_as_copies_allow():
     gated = SHALLOW.with_(hidden={0: 4, 1: 2})
     assert gated.channels() == (240, 490, 490, 2030, 2030)
@@ -235,7 +245,8 @@ def test_hidden_override_keeps_the_channels_as_near_as_copies_allow():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"width": 7}, "shallow: no override width; use kernel, hidden, name, layers"),
+        ({"depth": 7}, "shallow: no override depth; use width, kernel, hidden, name, layers"),
+        ({"width": 0}, "shallow: width is 0; use an integer of at least 1"),
         ({"hidden": "gated"}, "shallow: hidden is 'gated'; use \"regular\" or {degree: multiplicity}"),
         ({"kernel": 0}, "kernel is 0; use an integer of at least 1"),
         ({"band_limit": -1}, "band_limit is -1; use an integer of at least 0"),
@@ -249,5 +260,7 @@ def test_an_override_that_it_does_not_bear(overrides, message):
 def test_plain_tables_have_no_steerable_overrides():
     plain = Architecture("plain", (Conv(8, 3),), 4, 21)
     assert plain.with_(input_side=9).sides() == (7,)
-    with pytest.raises(ModelError, match="plain: kernel, band_limit and hidden are overrides of steerable tables"):
+    with pytest.raises(
+        ModelError, match="plain: width, kernel, band_limit and hidden are overrides of steerable tables"
+    ):
         plain.with_(kernel=5)
