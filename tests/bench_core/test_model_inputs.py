@@ -111,6 +111,27 @@ def test_threads_share_a_model() -> None:
     assert not wrong
 
 
+def test_training_goes_on_after_inference_mode() -> None:
+    model, x = build(TINY), views()
+    with torch.inference_mode():
+        model.eval()(x)
+    model.train()(x).square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())  # type: ignore[union-attr]
+
+
+def test_functional_gradients_are_those_of_backward() -> None:
+    model, x = build(TINY).eval(), views()
+    model(x).square().sum().backward()
+    expected = {name: parameter.grad for name, parameter in model.named_parameters()}
+
+    def loss(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
+        out: torch.Tensor = torch.func.functional_call(model, parameters, (x,))
+        return out.square().sum()
+
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    torch.testing.assert_close(torch.func.grad(loss)(parameters), expected)
+
+
 @pytest.mark.parametrize("recompute", [True, False])
 def test_second_derivatives_are_refused(recompute: bool) -> None:
     model, x = build(TINY, recompute=recompute), views().requires_grad_()

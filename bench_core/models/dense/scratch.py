@@ -32,15 +32,15 @@ class Scratch:
 
         Fake tensors have scratch memory of their mode, so that a simulation holds what a real step does.
         """
-        fake_mode = getattr(like, "fake_mode", None)
-        kept = fake_mode is not None or type(like) in (Tensor, nn.Parameter)
-        if like.device.type != "cpu" or torch.compiler.is_compiling() or not kept:
+        if torch.compiler.is_compiling() or not _is_kept_for(like):
             return torch.empty(elements, dtype=dtype, device=like.device)
+        fake_mode = getattr(like, "fake_mode", None)
         buffers, key = self._of_thread.buffers, (name, dtype, fake_mode)
         buffer = buffers.get(key)
         if buffer is None or buffer.numel() < elements:
             buffers.pop(key, None)
-            buffer = buffers[key] = like.new_empty(elements, dtype=dtype)
+            with torch.inference_mode(False):  # or training could not write to it later
+                buffer = buffers[key] = like.new_empty(elements, dtype=dtype)
         return buffer[:elements]
 
     def __deepcopy__(self, memo: Any) -> Scratch:
@@ -48,3 +48,9 @@ class Scratch:
 
     def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
         return Scratch, ()
+
+
+def _is_kept_for(like: Tensor) -> bool:
+    """Whether memory for such a tensor is kept: not on other devices, for other subclasses, or in torch.func."""
+    plain_or_fake = type(like) in (Tensor, nn.Parameter) or hasattr(like, "fake_mode")
+    return like.device.type == "cpu" and plain_or_fake and torch._C._functorch.peek_interpreter_stack() is None
