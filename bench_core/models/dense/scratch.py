@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class _Buffers(threading.local):
-    """A dictionary for each thread, freed with it; emptied where a FakeTensorMode begins or ends."""
+    """A dictionary for each thread, freed with it."""
 
     def __init__(self) -> None:
         self.buffers: dict[tuple[str, torch.dtype, Any], Tensor] = {}
@@ -28,10 +28,7 @@ class Scratch:
         self._of_thread = _Buffers()
 
     def take(self, name: str, elements: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return a flat, uninitialised tensor of `elements` on the device of `like`.
-
-        Fake tensors have scratch memory of their mode, so that a simulation holds what a real step does.
-        """
+        """Return a flat, uninitialised tensor of `elements` on the device of `like`."""
         if torch.compiler.is_compiling() or not _is_kept_for(like):
             return torch.empty(elements, dtype=dtype, device=like.device)
         fake_mode = getattr(like, "fake_mode", None)
