@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench_core.errors import ModelError
 from bench_core.models.architectures import ARCHITECTURES
-from bench_core.models.tables import Architecture
+from bench_core.models.tables import Architecture, SteerableConv
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +41,11 @@ def build(
     table = find_architecture(architecture)
     if overrides:
         table = table.with_(**overrides)
+    if not any(isinstance(layer, SteerableConv) for layer in table.layers):
+        raise ModelError(
+            f"{table.name}: no SteerableConv, which view-pair networks are made of; survey_networks.image_network "
+            "builds plain tables for single images"
+        )
     if backend not in BACKENDS:
         raise ModelError(f"backend {backend!r} is unknown: choose one of {', '.join(BACKENDS)}")
     if backend == "dense":

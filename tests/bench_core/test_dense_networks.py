@@ -10,7 +10,7 @@ from equivariance import equivariance_error, settled
 from torch import nn
 
 from bench_core.errors import ModelError
-from bench_core.models import ARCHITECTURES, Architecture, Pool, ResidualBlock, SteerableConv, build
+from bench_core.models import ARCHITECTURES, Architecture, Conv, Pool, ResidualBlock, SteerableConv, build
 from bench_core.models.dense.layers import scalar_type
 from bench_core.models.dense.maps import FieldType, SteerableConv3d
 from bench_core.models.dense.networks import DenseClassifier, rigid_frame
@@ -188,6 +188,12 @@ def test_gated_hidden_fields_train_whether_filters_are_kept_or_not(mode: str) ->
         assert gradient is not None
         assert gradient.any() or not gradient.numel(), name  # norms of irreps that are no scalars have an empty bias
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("backend", ["dense", "escnn"])
+def test_a_plain_table_is_no_view_pair_network(backend: str) -> None:
+    with pytest.raises(ModelError, match="plain: no SteerableConv, which view-pair networks are made of"):
+        build(Architecture("plain", (Conv(8, 3),), 4, 21), backend)
 
 
 def test_irreps_that_no_filter_reaches_are_refused() -> None:
