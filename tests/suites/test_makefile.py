@@ -105,7 +105,7 @@ class TestEnvironment:
         done = checkout.make("-j4 test")
         assert done.returncode == 0, done.stderr
         installs = checkout.asked("pip install")
-        assert len(installs) == len(set(installs)) == 4
+        assert len(installs) == len(set(installs)) == 5
         assert len(checkout.asked("-m venv")) == 1
         log = checkout.log()
         last_install = max(i for i, line in enumerate(log) if line.startswith("end python -m pip install"))
@@ -122,7 +122,7 @@ class TestEnvironment:
         assert steps.count("pip install") == 1
         assert "--no-deps" in steps
         (checkout.folder / "pyproject.toml").touch()
-        assert checkout.make("-n venv").stdout.count("pip install") == 4
+        assert checkout.make("-n venv").stdout.count("pip install") == 5
 
     def test_a_half_made_environment_is_made_anew(self, checkout: Checkout) -> None:
         checkout.venv().mkdir()
@@ -137,7 +137,7 @@ class TestEnvironment:
         (checkout.venv() / "bin" / "python").unlink()
         assert checkout.make("venv").returncode == 0
         assert len(checkout.asked("-m venv")) == 2
-        assert len(checkout.asked("pip install")) == 8
+        assert len(checkout.asked("pip install")) == 10
 
     def test_without_pip_it_is_removed_and_the_package_named(self, checkout: Checkout) -> None:
         done = checkout.make("venv", NO_PIP="1")
