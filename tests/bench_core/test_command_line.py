@@ -231,6 +231,7 @@ def test_folders_that_may_not_be_read_are_one_line(tmp_path_factory: pytest.Temp
     closed.chmod(0o700)
     # Everything is imported before: somebody else may not be able to read this Python either.
     imports = "import os, sys, gemmi, rich.progress, scipy.spatial, torch, bench_core.commands.load as load"
+    imports += "".join(f", bench_core.commands.{command}" for command in ("models", "prepare", "sweep", "train"))
     code = (
         f"{imports}; from bench_core.__main__ import main; load._require_torch = lambda: None; "
         "os.setuid(65534); sys.exit(main(sys.argv[1:]))"

@@ -136,8 +136,8 @@ def test_measured_steps_of_an_architecture(capsys):
     ("arguments", "why"),
     [
         (["--arch", "arch_9"], "no architecture 'arch_9': choose one of arch_0, "),
-        (["--time", "-1"], "argument --time: '-1' is not a number from 0 to 1e+06"),
-        (["--time", "nan"], "argument --time: 'nan' is not a number from 0 to 1e+06"),
+        (["--time", "-1"], "argument --time: '-1' is not a number from 0 to 1e+09"),
+        (["--time", "nan"], "argument --time: 'nan' is not a number from 0 to 1e+09"),
         (["--batch-size", "0"], "argument --batch-size: '0' is not an integer from 1 to "),
         (["--json", "--markdown"], "not allowed with argument --json"),
         (["--arch", "voxnet", "--batch-size", "1"], "take no single image; use 2 or more"),

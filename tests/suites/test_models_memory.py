@@ -14,7 +14,7 @@ TARGET = """
 from bench_core.models import Architecture, SteerableConv, build
 
 def narrow(backend):
-    layers = [SteerableConv(4, 5, 2), *(SteerableConv(copies, 3) for copies in (12, 16, 24, 28))]
+    layers = [SteerableConv(3, 5, 2), *(SteerableConv(copies, 3) for copies in (6, 8, 12, 14))]
     return build(Architecture("narrow", tuple(layers), 4, 21), backend=backend)
 """
 
