@@ -75,13 +75,12 @@ def test_a_training_step_is_the_same(mode: str, band_limit: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["arch_0", "arch_3_width_7_repeats_1"])
-def test_a_training_step_of_a_real_architecture_is_the_same(name: str) -> None:
+def test_a_training_step_of_a_real_architecture_is_the_same() -> None:
     differences = []
     for seed in (2, 0, 3, 1):  # the first will do, unless another processor rounds otherwise
         torch.manual_seed(seed)
         x = torch.rand(2, 2, 4, 21, 21, 21) * (torch.rand(2, 2, 4, 21, 21, 21) > 0.8)
-        differences.append(gradient_difference(name, "direction", x, seed))
+        differences.append(gradient_difference("arch_0", "direction", x, seed))
         if differences[-1] < 1e-5:
             break
     assert_same_gradients(differences)
