@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bench_harness.errors import RecordError
+from bench_harness.errors import RecordError, UsageError
 from bench_harness.record import FILE_NAME, Record, utc_now, write_json
 
 INDEX_SCHEMA = 1
@@ -61,6 +61,39 @@ def update_index(root: str | os.PathLike[str] = "profiles") -> Path:
     index = root / "index.json"
     write_json(index, {"schema": INDEX_SCHEMA, "runs": runs})
     return index
+
+
+def foreign_record(folder: Path, command: str) -> str | None:
+    """Return whose record is in `folder`, in words; None if there is none, or one of an earlier run of `command`."""
+    if not (folder / FILE_NAME).exists():
+        return None
+    try:
+        owner = Record.read(folder).command
+    except RecordError:
+        return "damaged"
+    return None if owner == command else f"the record of '{owner}'"
+
+
+def refuse_foreign_record(folder: Path, command: str) -> None:
+    """Raise UsageError if `folder` holds a record that `command` must not overwrite."""
+    owner = foreign_record(folder, command)
+    if owner is not None:
+        raise UsageError(f"{folder / FILE_NAME} is {owner} and is not overwritten; give another folder with --out")
+
+
+def keep_record(record: Record, folder: Path, root: Path) -> Record:
+    """Write a record, and the index of `root` if it lies below; return it as written: what is shown is what was kept.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    try:
+        path = record.write(folder)
+        if folder.resolve().is_relative_to(root.resolve()):
+            update_index(root)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot write the record: {error.strerror or error}; try --out DIR") from error
+    return Record.read(path)
 
 
 def _index_entry(path: Path, root: Path) -> dict[str, Any]:

@@ -13,12 +13,19 @@ from typing import Any
 
 from bench_harness import environment
 from bench_harness.config import Config, load_config
-from bench_harness.errors import ExitCode, MissingPackageError, NothingMeasuredError, RecordError, UsageError
+from bench_harness.errors import ExitCode, MissingPackageError, NothingMeasuredError, UsageError
 from bench_harness.history import asv_results, load_files, selection
 from bench_harness.memory import memray_files
 from bench_harness.record import FILE_NAME, Record, utc_now
 from bench_harness.report import summary_text
-from bench_harness.run_folders import folder_name, run_folder, safe_name, update_index
+from bench_harness.run_folders import (
+    folder_name,
+    foreign_record,
+    keep_record,
+    refuse_foreign_record,
+    run_folder,
+    safe_name,
+)
 
 ASV_CONFIG = "asv.conf.json"
 
@@ -65,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.run_folder}: no such folder; give a run folder below {config.profiles.name}/")
     folder = args.run_folder or newest_run(config.profiles)
     conditions, plugin_warnings = environment.collect()
-    if folder is not None and (folder / FILE_NAME).exists() and not _foreign(folder):
+    if folder is not None and (folder / FILE_NAME).exists() and not foreign_record(folder, "summary"):
         # What lies here was measured when it was first summed up, not now: at that commit, on that machine.
         earlier = Record.read(folder)
         conditions, started, plugin_warnings = earlier.environment, earlier.started, []
@@ -74,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if found.is_empty():
         raise NothingMeasuredError(_nothing_found(folder, config, found.warnings))
     out = args.out or folder or summary_folder(config.profiles, conditions)
-    _refuse_foreign_record(out)
+    refuse_foreign_record(out, "summary")
     record = Record(
         command="summary",
         argv=args.argv,
@@ -87,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         artifacts={name: Path(os.path.relpath(path, out)).as_posix() for name, path in found.artifacts.items()},
         results=found.results,
     )
-    written = _write(record, out, config.profiles)
+    written = keep_record(record, out, config.profiles)
     if args.json:
         print(json.dumps(written.to_json(), allow_nan=False))
     else:
@@ -99,7 +106,11 @@ def newest_run(profiles: Path) -> Path | None:
     """Return the newest run folder with captures or load files, leaving out those another command recorded."""
     folders = [folder for folder in profiles.glob("*/*") if folder.is_dir() and _has_something(folder)]
     # Names begin with the UTC time; the folder of the target must not decide the order.
-    return max((folder for folder in folders if not _foreign(folder)), key=lambda folder: folder.name, default=None)
+    return max(
+        (folder for folder in folders if not foreign_record(folder, "summary")),
+        key=lambda folder: folder.name,
+        default=None,
+    )
 
 
 def _has_something(folder: Path) -> bool:
@@ -194,31 +205,3 @@ def _nothing_found(folder: Path | None, config: Config, warnings: list[str]) -> 
     return (
         f"nothing measured: no memray/*.bin, no load*.json in {where} and no asv results{said}; run a benchmark first"
     )
-
-
-def _foreign(folder: Path) -> str | None:
-    """Return whose record is in `folder`, in words, if it is not that of an earlier summary."""
-    if not (folder / FILE_NAME).exists():
-        return None
-    try:
-        command = Record.read(folder).command
-    except RecordError:
-        return "damaged"
-    return None if command == "summary" else f"the record of '{command}'"
-
-
-def _refuse_foreign_record(out: Path) -> None:
-    owner = _foreign(out)
-    if owner is not None:
-        raise UsageError(f"{out / FILE_NAME} is {owner} and is not overwritten; give another folder with --out")
-
-
-def _write(record: Record, out: Path, profiles: Path) -> Record:
-    """Write the record, then return it as written: what is shown is what was kept."""
-    try:
-        path = record.write(out)
-        if out.resolve().is_relative_to(profiles.resolve()):
-            update_index(profiles)
-    except OSError as error:
-        raise UsageError(f"{out}: cannot write the record: {error.strerror or error}; try --out DIR") from error
-    return Record.read(path)

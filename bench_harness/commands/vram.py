@@ -15,9 +15,9 @@ from bench_harness import environment
 from bench_harness.config import load_config
 from bench_harness.errors import ExitCode, HarnessError, UsageError
 from bench_harness.optional import require
-from bench_harness.record import FILE_NAME, Record, utc_now
+from bench_harness.record import Record, utc_now
 from bench_harness.report import vram_plot, vram_text
-from bench_harness.run_folders import run_folder, update_index
+from bench_harness.run_folders import keep_record, refuse_foreign_record, run_folder
 from bench_harness.vram import processes, search, target
 from bench_harness.vram.prediction import Job
 from bench_harness.vram.training_step import OPTIMIZERS, PRECISIONS, Recipe
@@ -55,6 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict, write the record, print it."""
     started, clock = utc_now(), time.perf_counter()
+    if args.out:
+        refuse_foreign_record(args.out, "vram")
     job = job_of(args)
     require("torch", "vram")
     job = replace(job, threads=processes.prepare(job.target))
@@ -64,7 +66,6 @@ def run(args: argparse.Namespace) -> int:
     if ledger is not None:
         warnings += warnings_of(ledger)
     out = args.out or _new_folder(args, conditions)
-    _refuse_foreign_record(out)
     record = Record(
         command="vram",
         argv=args.argv,
@@ -75,12 +76,12 @@ def run(args: argparse.Namespace) -> int:
         warnings=warnings,
         results={"target": job.target, "batch": job.batch, "threads": job.threads, **results},
     )
-    written = _write(record, out)
+    written = keep_record(record, out, load_config().profiles)
     if args.plot and ledger is not None:
         title = f"{Path(job.target).name}, batch {job.batch}\n{vram_text.peak_line(ledger)}"
         vram_plot.draw_vram(ledger, title, args.plot)
         record.artifacts["plot"] = Path(os.path.relpath(args.plot, out)).as_posix()
-        written = _write(record, out)
+        written = keep_record(record, out, load_config().profiles)
     if args.json:
         print(json.dumps(written.to_json(), allow_nan=False))
     else:
@@ -200,19 +201,3 @@ def warnings_of(ledger: dict[str, Any]) -> list[str]:
 def _new_folder(args: argparse.Namespace, conditions: dict[str, Any]) -> Path:
     commit, machine = conditions["git"]["commit"], conditions["machine"]
     return run_folder(f"vram-{Path(args.target).name}", load_config().profiles, commit=commit, machine=machine)
-
-
-def _refuse_foreign_record(out: Path) -> None:
-    if (out / FILE_NAME).exists() and (owner := Record.read(out).command) != "vram":
-        raise UsageError(f"{out / FILE_NAME} is the record of '{owner}' and is not overwritten; give another --out")
-
-
-def _write(record: Record, out: Path) -> Record:
-    profiles = load_config().profiles
-    try:
-        path = record.write(out)
-        if out.resolve().is_relative_to(profiles.resolve()):
-            update_index(profiles)
-    except OSError as error:
-        raise UsageError(f"{out}: cannot write the record: {error.strerror or error}; try --out DIR") from error
-    return Record.read(path)
