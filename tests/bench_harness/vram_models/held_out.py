@@ -277,24 +277,6 @@ def tagger(width: int = 60) -> nn.Module:
     return Tagger(width)
 
 
-class SpeechLSTM(nn.Module):
-    """(1, 40, 60) -> (15, 30): convolutions, then three LSTM layers with dropout"""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 24, 3, 2, 1)
-        self.lstm = nn.LSTM(24 * 20, width, 3, dropout=0.1)
-        self.head = nn.Linear(width, 30)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.hardtanh(self.conv(x), 0, 20).flatten(1, 2).permute(2, 0, 1)
-        return F.log_softmax(self.head(self.lstm(y)[0]), -1)
-
-
-def speech_lstm(width: int = 160) -> nn.Module:
-    return SpeechLSTM(width)
-
-
 class GraphAttention(nn.Module):
     """(40, 12) and (160, 2) int64 -> (2,): attention over the edges of each node, by scatter"""
 
