@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 from bench_core.errors import ModelError
 from bench_core.models.so3.grids import GRID_BLOCKS
-from bench_core.models.tables import Architecture, SteerableConv, multiplicities_of, regular_channels
+from bench_core.models.tables import VIEWS, Architecture, SteerableConv, multiplicities_of, regular_channels
 
 CUBE_ROTATIONS = 24
-VIEWS = 2
 FLOAT32_BYTES = 4
 ADAM_STATES = 2
 

@@ -22,7 +22,6 @@ from itertools import accumulate
 from bench_core.models.closed_forms import (
     ADAM_STATES,
     FLOAT32_BYTES,
-    VIEWS,
     SteerableRow,
     convolution_flops,
     filter_parameters,
@@ -33,7 +32,7 @@ from bench_core.models.closed_forms import (
     parameters,
     steerable_rows,
 )
-from bench_core.models.tables import Architecture, multiplicities_of, regular_channels
+from bench_core.models.tables import VIEWS, Architecture, multiplicities_of, regular_channels
 
 FOURIER_PIECE_BYTES = 1 << 24
 ONEDNN_CHANNELS = 16

@@ -12,7 +12,7 @@ from bench_core.models.building import build
 from bench_core.models.closed_forms_dense import dense_peak_bytes, dense_step_flops
 from bench_core.models.notebook_figures import NOTEBOOK_FIGURES, NotebookFigures
 from bench_core.models.survey import on_views
-from bench_core.models.tables import Architecture
+from bench_core.models.tables import VIEWS, Architecture
 
 if TYPE_CHECKING:
     from bench_core.models.step_timing import Candidate, StepTime
@@ -144,7 +144,7 @@ def _pair_candidate(table: Architecture, backend: str) -> Candidate:
         table.name,
         backend,
         build=lambda: build(table, backend),
-        input_shape=(closed_forms.VIEWS, table.input_channels, *table.input_shape),
+        input_shape=(VIEWS, table.input_channels, *table.input_shape),
         fixed_flops=step_flops(table, 1) - flops + memory_bound,
         flops=flops,
         peak_bytes=lambda batch: peak(table, batch),

@@ -295,13 +295,21 @@ def _positive(layer: object, name: str, value: object) -> int:
 
 
 def _at_least(least: int, layer: object, name: str, value: object) -> int:
-    """The value as an integer; booleans and floats are none."""
+    return checked_integer(type(layer).__name__, name, value, least)
+
+
+def checked_integer(owner: str, name: str, value: object, least: int) -> int:
+    """The value as an integer; booleans and floats are none.
+
+    Raises:
+        ModelError: it is none, or below `least`; names the owner and the value.
+    """
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = least - 1
     if isinstance(value, bool) or number < least:
-        raise ModelError(f"{type(layer).__name__}: {name} is {value!r}; use an integer of at least {least}")
+        raise ModelError(f"{owner}: {name} is {value!r}; use an integer of at least {least}")
     return number
 
 

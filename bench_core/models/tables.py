@@ -8,7 +8,6 @@ write, check or change one.
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +26,7 @@ from bench_core.models.table_layers import (
     SteerableConv,
     channels_of,
     check_centred,
+    checked_integer,
     multiplicities_of,
     output_shape,
     per_axis,
@@ -49,6 +49,10 @@ __all__ = [
     "regular_irreps",
     "width_rule",
 ]
+
+
+VIEWS = 2
+"""Images that a network for view pairs takes at a time; it has one encoder for them."""
 
 
 @dataclass(frozen=True)
@@ -226,14 +230,7 @@ class Architecture:
         return self._integer("input_side", self.input_side, 1)
 
     def _integer(self, name: str, value: object, least: int) -> int:
-        """The value as an integer; booleans and floats are none."""
-        try:
-            number = operator.index(value)  # type: ignore[arg-type]
-        except TypeError:
-            number = least - 1
-        if isinstance(value, bool) or number < least:
-            raise ModelError(f"{self.name}: {name} is {value!r}; use an integer of at least {least}")
-        return number
+        return checked_integer(self.name, name, value, least)
 
     def _check_order(self) -> None:
         """Check that the kinds of layers go together."""

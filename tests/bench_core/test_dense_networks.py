@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from equivariance import equivariance_error, settled
+from parameter_counts import PARAMETERS
 from torch import nn
 
 from bench_core.errors import ModelError
@@ -15,17 +16,6 @@ from bench_core.models.dense.layers import scalar_type
 from bench_core.models.dense.maps import FieldType, SteerableConv3d
 from bench_core.models.dense.networks import DenseClassifier, rigid_frame
 
-PARAMETERS = {
-    "arch_0": 1_208_011,
-    "arch_1_width_14_kernel_3": 7_234_376,
-    "arch_1_width_7_kernel_3": 3_954_866,
-    "arch_1_width_14_kernel_5": 5_484_722,
-    "arch_1_width_7_kernel_5": 3_470_342,
-    "arch_2_width_14_repeats_4": 3_205_725,
-    "arch_2_width_7_repeats_1": 1_670_875,
-    "arch_3_width_14_repeats_4": 2_707_717,
-    "arch_3_width_7_repeats_1": 1_429_225,
-}
 TINY = Architecture(
     "tiny",
     (SteerableConv(2, 3, padding=1), SteerableConv(3, 3, stride=2), SteerableConv(2, 3), SteerableConv(2, 2 + 1)),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from equivariance import CUBE_ROTATIONS, equivariance_error, faces_after, settled, spread
+from parameter_counts import PARAMETERS
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
@@ -19,18 +20,6 @@ from bench_core.models.stock.importing import import_escnn
 from bench_core.models.stock.initialization import he_initialize
 from bench_core.models.stock.networks import StockClassifier, fourier_relu
 from bench_core.models.tables import Architecture, Pool, SteerableConv
-
-PARAMETERS = {
-    "arch_0": 1_208_011,
-    "arch_1_width_14_kernel_3": 7_234_376,
-    "arch_1_width_7_kernel_3": 3_954_866,
-    "arch_1_width_14_kernel_5": 5_484_722,
-    "arch_1_width_7_kernel_5": 3_470_342,
-    "arch_2_width_14_repeats_4": 3_205_725,
-    "arch_2_width_7_repeats_1": 1_670_875,
-    "arch_3_width_14_repeats_4": 2_707_717,
-    "arch_3_width_7_repeats_1": 1_429_225,
-}
 
 SMALL = Architecture("small", (SteerableConv(1, 3), SteerableConv(2, 3, stride=2), SteerableConv(2, 3)), 2, 9)
 

@@ -67,7 +67,8 @@ class Plan:
 
 
 def plan_of(basis: KernelBasis, n_in: int, n_out: int) -> tuple[Plan, Tensor, list[Tensor]]:
-    """Return the plan, the order that sorts a pair's weights by block (dimension,), and each block's basis (b, -1).
+    """Return the plan, the order that sorts a pair's weights by block (dimension,), and each block's basis,
+    (out dimension, b, in dimension * points).
 
     Raises:
         ModelError: no kernel leads from any of these irreps to any other.

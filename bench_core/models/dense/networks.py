@@ -7,14 +7,13 @@ from torch import Tensor, nn
 
 from bench_core.errors import ModelError
 from bench_core.frames import CUBE_FACES
-from bench_core.models.closed_forms import VIEWS
 from bench_core.models.dense.irreps import GatedLayer
 from bench_core.models.dense.layers import AveragePool, FourierNonlinearity, RegularLayer, regular_type, scalar_type
 from bench_core.models.dense.maps import FieldType, SteerableLinear
 from bench_core.models.dense.scratch import Scratch
 from bench_core.models.so3.fourier import view_matrix
 from bench_core.models.so3.kernels import quotient_degrees
-from bench_core.models.tables import Architecture, Pool, SteerableConv, regular_channels
+from bench_core.models.tables import VIEWS, Architecture, Pool, SteerableConv, regular_channels
 
 
 class DenseEncoder(nn.Module):
