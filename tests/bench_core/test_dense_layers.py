@@ -123,10 +123,12 @@ def plain_statistics(x: torch.Tensor, fields: int) -> tuple[torch.Tensor, torch.
     return by_channel[:, 0].mean(1), by_channel.var(2).mean(1)
 
 
-@pytest.mark.parametrize("offset", [0.0, 30.0])
-def test_statistics_are_per_view_and_tracked_one_after_another(offset: float) -> None:
+@pytest.mark.parametrize(("offset", "of_trivials"), [(0.0, 0.0), (30.0, 0.0), (0.0, 1000.0)])
+def test_statistics_are_per_view_and_tracked_one_after_another(offset: float, of_trivials: float) -> None:
     norm = FieldStatistics(3, 10)
     views = [torch.randn(4, 30, 2, 2, 2) * (view + 1) + offset for view in range(2)]
+    for x in views:
+        x[:, ::10] += of_trivials
     scale, shift = norm(torch.cat(views), views=2)
     mean, var = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     for view, x in enumerate(views):
