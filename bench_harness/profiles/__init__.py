@@ -1,0 +1,1 @@
+"""What captured segments say: functions, waiting, merged artifacts, and how two captures differ."""

@@ -1,0 +1,179 @@
+"""What captured processes leave on disk: one segment per process, in the folder `segments` of a run.
+
+A serial names a process: "main", and for the n-th process that it started "main.n"; ranks of a distributed job begin
+with "rank1" and so on instead of "main". A process leaves, each file written to a temporary name and renamed:
+
+SERIAL.announced.json          its Identity, written by the parent before it starts: who is missing can be told
+SERIAL.json                    its State, again and again while it runs; `final` once it ended in order
+SERIAL.prof                    cprofile engine: marshalled statistics as pstats reads them, up to the last dump
+SERIAL.stacks.json             sampling engines: Stacks up to the last dump
+SERIAL.setup.prof, .first.prof (or .stacks.json)   the same, frozen at a boundary of phases
+SERIAL.pipeline                counters of the data pipeline (bench_harness.capture.pipeline)
+
+Phases: "setup" lasts to the first request of a batch (in a worker: to the first index it is sent), "first" to the end
+of the first step (of the first fetch), the rest is "steady". Times of a phase are differences of these files.
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FOLDER = "segments"
+ANNOUNCED = ".announced.json"
+PROFILE = ".prof"
+STACKS = ".stacks.json"
+PIPELINE = ".pipeline"
+BOUNDARIES = ("setup", "first")
+Role = Literal["main", "worker", "process"]
+
+
+@dataclass
+class Identity:
+    """Who a captured process is: a pid alone may be given out twice.
+
+    Args:
+        serial: see the head of this module; unique within a run.
+        role: main, a worker of a torch DataLoader, or another process of multiprocessing.
+        rank: of a distributed job, else 0.
+        loader: the loader's name, and which `worker` of it, in which `epoch` (how many iterators came before).
+        name: multiprocessing's name of the process.
+        parent_pid: of the process that started it.
+        start_method: fork, forkserver, spawn; exec for a program started anew.
+    """
+
+    serial: str
+    role: Role = "main"
+    rank: int = 0
+    loader: str | None = None
+    worker: int | None = None
+    epoch: int | None = None
+    pid: int | None = None
+    name: str | None = None
+    parent_pid: int | None = None
+    start_method: str | None = None
+
+    def label(self) -> str:
+        """Return a name for people and files: main, train_loader-worker-0-epoch-1, ForkPoolWorker-1."""
+        if self.role == "worker":
+            label = f"{self.loader or 'loader'}-worker-{self.worker}-epoch-{self.epoch}"
+        else:
+            label = "main" if self.role == "main" else f"{self.name or 'process'}-{self.serial.partition('.')[2]}"
+        return label if self.rank == 0 else f"rank-{self.rank}-{label}"
+
+
+@dataclass
+class State:
+    """How far a captured process came.
+
+    Args:
+        final: whether this is the dump of its end; without it the process was killed, and the segment is partial.
+        reason: what the dump was made for: running, exit, SIGTERM, os._exit, ...
+        exception: one line about the exception that ended it.
+        wall_s: seconds captured so far; cpu_s: user + system CPU seconds of the process in them.
+        phases_s: seconds since the beginning at which a phase ended, by name (BOUNDARIES).
+        uss_bytes, pss_bytes: of its own smaps_rollup at the dump of its end.
+        warnings: what could not be captured, one line each.
+    """
+
+    identity: Identity
+    engine: str
+    final: bool = False
+    reason: str = "running"
+    exception: str | None = None
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    phases_s: dict[str, float] = field(default_factory=dict)
+    uss_bytes: int | None = None
+    pss_bytes: int | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Stacks:
+    """Sampled stacks, folded: equal stacks are one sample whose weight is their time.
+
+    Args:
+        interval_s: time between samples.
+        frames: (name, file, line of definition) of each distinct function.
+        samples: indices into frames, outermost first.
+        weights_s: seconds per sample.
+    """
+
+    interval_s: float
+    frames: list[tuple[str, str, int]]
+    samples: list[list[int]]
+    weights_s: list[float]
+
+
+@dataclass
+class Segment:
+    """A process of a run: announced, and perhaps with what it delivered.
+
+    `data` and `boundaries` are the files of statistics or stacks that exist: up to the last dump, and by phase.
+    """
+
+    identity: Identity
+    state: State | None
+    data: Path | None
+    boundaries: dict[str, Path]
+    pipeline: Path | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the process delivered the dump of its end."""
+        return self.state is not None and self.state.final and self.data is not None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file through a temporary name; without fsync: it is done twice a second, and power cuts are rare."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def write_document(path: Path, document: Any) -> None:
+    """Write a dataclass as JSON, through a temporary name."""
+    write_atomically(path, json.dumps(dataclasses.asdict(document)).encode())
+
+
+def announce(folder: Path, identity: Identity) -> None:
+    """Write who is about to start."""
+    write_document(folder / f"{identity.serial}{ANNOUNCED}", identity)
+
+
+def read_stacks(path: Path) -> Stacks:
+    """Read a file of stacks."""
+    document = json.loads(path.read_text())
+    return Stacks(**document | {"frames": [(name, file, line) for name, file, line in document["frames"]]})
+
+
+def read_segments(folder: Path) -> list[Segment]:
+    """Return the segments of a folder: main first, then by serial."""
+    serials = {path.name.removesuffix(ANNOUNCED) for path in folder.glob(f"*{ANNOUNCED}")}
+    return [_segment(folder, serial) for serial in sorted(serials, key=_order)]
+
+
+def _order(serial: str) -> tuple[str, list[int]]:
+    first, *rest = serial.split(".")
+    return first, [int(part) for part in rest]
+
+
+def _segment(folder: Path, serial: str) -> Segment:
+    identity = Identity(**json.loads((folder / f"{serial}{ANNOUNCED}").read_text()))
+    state_file = folder / f"{serial}.json"
+    state = None
+    if state_file.exists():
+        document = json.loads(state_file.read_text())
+        identity = Identity(**document.pop("identity"))
+        state = State(identity=identity, **document)
+    boundaries = {name: path for name in BOUNDARIES if (path := _data(folder, f"{serial}.{name}")) is not None}
+    pipeline = folder / f"{serial}{PIPELINE}"
+    return Segment(identity, state, _data(folder, serial), boundaries, pipeline if pipeline.exists() else None)
+
+
+def _data(folder: Path, stem: str) -> Path | None:
+    paths = (folder / f"{stem}{ending}" for ending in (PROFILE, STACKS))
+    return next((path for path in paths if path.exists()), None)

@@ -1,0 +1,1 @@
+"""Named workloads that packages register, to run as `bench profile @name`."""
