@@ -33,11 +33,25 @@ class SummaryConfig:
 
 
 @dataclass(frozen=True)
+class ProfileConfig:
+    """`[tool.bench_harness.profile]`: what is the own library, and what logs.
+
+    Args:
+        roots: files and folders of the own library, relative to the pyproject.toml; none: all that is not installed.
+        log_functions: functions whose calls are log events besides the known ones, as module/file.py:function.
+    """
+
+    roots: tuple[Path, ...] = ()
+    log_functions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Config:
     """`[tool.bench_harness]`: `profiles` is the folder of all runs, relative to the pyproject.toml."""
 
     profiles: Path = Path("profiles")
     summary: SummaryConfig = field(default_factory=SummaryConfig)
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
 
 
 def find_pyproject(start: Path) -> Path | None:
@@ -63,7 +77,8 @@ def load_config(start: Path = Path()) -> Config:
     if not isinstance(profiles, str):
         raise ConfigError(f"{where} profiles = {profiles!r}, expected a folder name in quotes")
     summary = _summary(table.get("summary", {}), f"{path}: [tool.bench_harness.summary]")
-    return Config(profiles=path.parent / profiles, summary=summary)
+    profile = _profile(table.get("profile", {}), f"{path}: [tool.bench_harness.profile]", path.parent)
+    return Config(profiles=path.parent / profiles, summary=summary, profile=profile)
 
 
 def _summary(table: Any, where: str) -> SummaryConfig:
@@ -75,6 +90,23 @@ def _summary(table: Any, where: str) -> SummaryConfig:
         if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{4,40}", commit):
             raise ConfigError(f"{where} landmarks.{label} = {commit!r}, expected 4 to 40 hex digits of a commit")
     return SummaryConfig(_shown(table, "headlines", where), _shown(table, "history", where), landmarks)
+
+
+def _profile(table: Any, where: str, folder: Path) -> ProfileConfig:
+    _check_keys(table, _names(ProfileConfig), where)
+    roots = tuple(folder / root for root in _strings(table, "roots", where, "folders or files"))
+    log_functions = _strings(table, "log_functions", where, "module/file.py:function")
+    for each in log_functions:
+        if not re.fullmatch(r"[^:]+\.py:\w+", each):
+            raise ConfigError(f"{where} log_functions: {each!r}, expected module/file.py:function")
+    return ProfileConfig(roots, log_functions)
+
+
+def _strings(table: Mapping[str, Any], key: str, where: str, what: str) -> tuple[str, ...]:
+    items = table.get(key, [])
+    if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
+        raise ConfigError(f"{where} {key} = {items!r}, expected a list of {what}, each in quotes")
+    return tuple(items)
 
 
 def _shown(table: Mapping[str, Any], key: str, where: str) -> tuple[Shown, ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench_harness.config import Config, Shown, load_config
+from bench_harness.config import Config, ProfileConfig, Shown, load_config
 from bench_harness.errors import ConfigError
 
 FULL = """
@@ -56,6 +56,11 @@ def test_no_table_means_defaults(tmp_path: Path, text: str) -> None:
         ),
         ("[tool.bench_harness.summary.landmarks]\na = 'HEAD'\n", "landmarks.a = 'HEAD', expected 4 to 40 hex digits"),
         ("[tool.bench_harness.summary]\nlandmarks = ['a']\n", "expected a table of label"),
+        ("[tool.bench_harness.profile]\nroot = ['src']\n", "has no key 'root'; did you mean 'roots'?"),
+        ("[tool.bench_harness.profile]\nroots = 'src'\n", "roots = 'src', expected a list of folders or files"),
+        ("[tool.bench_harness.profile]\nroots = ['']\n", "roots = [''], expected a list of folders or files"),
+        ("[tool.bench_harness.profile]\nlog_functions = [1]\n", "expected a list of module/file.py:function"),
+        ("[tool.bench_harness.profile]\nlog_functions = ['a.b']\n", "'a.b', expected module/file.py:function"),
         ("[tool.bench_harness\n", "not valid TOML"),
     ],
 )
@@ -67,3 +72,9 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, words: st
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_table_of_profiles(tmp_path: Path) -> None:
+    text = '[tool.bench_harness.profile]\nroots = ["src"]\nlog_functions = ["package/loggers.py:log"]\n'
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    assert load_config(tmp_path).profile == ProfileConfig((tmp_path / "src",), ("package/loggers.py:log",))
