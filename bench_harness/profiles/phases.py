@@ -9,6 +9,7 @@ from bench_harness.errors import RecordError
 from bench_harness.profiles import statistics
 from bench_harness.profiles.statistics import Cost, Folded, Profile
 from bench_harness.profiles.waiting import Account, account_of_profile, account_of_stacks, add_accounts
+from bench_harness.profiles.waiting_functions import is_start_of_process
 from bench_harness.segments import PROFILE, Identity, Segment
 
 Phase = Literal["setup", "first", "steady"]
@@ -96,7 +97,18 @@ def _dump(path: Path, captured: Captured) -> Any:
         captured.damaged.append(str(error))
         return None
     captured.interval_s = stacks.interval_s
-    return statistics.fold(stacks)
+    folded = statistics.fold(stacks)
+    return folded if captured.identity.role == "main" else _without_parent(folded)
+
+
+def _without_parent(folded: Folded) -> Folded:
+    """Return stacks without the frames of the process that forked this one: no time of theirs passes here."""
+    own: Folded = {}
+    for stack, weight in folded.items():
+        starts = (index for index in range(len(stack) - 1, -1, -1) if is_start_of_process(stack[index]))
+        kept = stack[next(starts, 0) :]
+        own[kept] = own.get(kept, 0.0) + weight
+    return own
 
 
 def _phases(captured: Captured, dumps: Mapping[str, Any], whole: Any) -> dict[Phase, Account]:

@@ -6,7 +6,7 @@ from bench_harness.profiles.merged import Merged, share, shown_name
 from bench_harness.profiles.own_code import OwnCode, described
 from bench_harness.profiles.phases import PHASES, Captured, Phase
 from bench_harness.profiles.statistics import Cost, Function
-from bench_harness.profiles.waiting import Account, add_accounts
+from bench_harness.profiles.waiting import KINDS, Account, Kind, add_accounts
 
 MAX_ROWS = 200
 TOP_ROWS = 10
@@ -15,7 +15,7 @@ _TITLES: dict[Phase, str] = {
     "first": "The first batch",
     "steady": "Steady state",
 }
-_FOR_WHOM = {"for loader": "for the loader", "for main": "for main", "idle": "for something else (idle)"}
+_FOR_WHOM: dict[Kind, str] = {"for loader": "for the loader", "for main": "for main", "idle": "for something else (idle)"}
 
 
 def merged_text(merged: Merged, *, only_own: bool = False) -> str:
@@ -83,9 +83,11 @@ def _waiting(merged: Merged) -> Iterable[str]:
 
 
 def _waited(who: str, account: Account, of: str) -> Iterable[str]:
-    for kind, cost in account.waiting.items():
-        part = share(cost.own_s, account.captured_s)
-        yield f"{who} waited {cost.own_s:.3g} s {_FOR_WHOM[kind]} ({part:.0%} {of})"
+    for kind in KINDS:
+        seconds = account.waiting[kind].own_s if kind in account.waiting else 0.0
+        if seconds:
+            part = share(seconds, account.captured_s)
+            yield f"{who} waited {seconds:.3g} s {_FOR_WHOM[kind]} ({part:.0%} {of})"
     for why, seconds in account.left_out_s.items():
         yield f"{who}: {seconds:.3g} s left out ({why})"
 

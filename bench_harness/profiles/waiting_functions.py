@@ -19,7 +19,7 @@ _ALWAYS = re.compile(
     r"|<method '_?accept' of '_socket\.socket' objects>"
     r"|<method '(?:get|put)' of '_queue\.SimpleQueue' objects>"
     r"|<method 'join' of '_thread\._ThreadHandle' objects>"
-    r"|<built-in method (?:select\.select|posix\.(?:wait|waitpid|waitid|wait3|wait4)|_signal\.(?:pause|sigwait\w*))>"
+    r"|<built-in method (?:_imp\.(?:acquire|release)_lock|select\.select|posix\.(?:wait|waitpid|waitid|wait3|wait4)|_signal\.(?:pause|sigwait\w*))>"
 )
 # ... and those that wait where multiprocessing calls them: the other end has to write. Elsewhere it is input.
 _BETWEEN_PROCESSES = re.compile(
@@ -95,6 +95,11 @@ def is_background_thread(function: Function) -> bool:
     if file == THREAD_FILE:
         return name != "MainThread"
     return file.endswith(_PIN_MEMORY) or _listed(function, _THREADS)
+
+
+def is_start_of_process(function: Function) -> bool:
+    """Whether a function is the first of a process of multiprocessing; what calls it ran in its parent."""
+    return _listed(function, {"multiprocessing/process.py": {"_bootstrap"}})
 
 
 def is_torch_data(function: Function) -> bool:
