@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_harness import __version__
+from bench_harness.git import git_output
 from bench_harness.optional import require
 
 PLUGIN_GROUP = "bench_harness.metadata"
@@ -140,27 +141,6 @@ def collect_git(folder: str | os.PathLike[str] = ".") -> dict[str, Any]:
         "branch": git_output(folder, "rev-parse", "--abbrev-ref", "HEAD"),
         "dirty": None if changes is None else bool(changes),
     }
-
-
-def git_output(folder: str | os.PathLike[str], *arguments: str) -> str | None:
-    """Return what git prints, or None where git is absent, fails or takes longer than 10 s."""
-    import subprocess
-
-    # Without optional locks, a measurement does not collide with the user's own git.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(
-            ["git", "-C", os.fspath(folder), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def collect_packages() -> dict[str, str]:

@@ -84,12 +84,16 @@ def utc_now() -> str:
 
 def write_json(path: Path, document: Any) -> None:
     """Write strict JSON to a temporary name in the same folder, fsync it, rename it over `path`."""
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in the same way; bytes that were read with surrogateescape are written back as they were."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, allow_nan=False)
-            file.write("\n")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())  # else a power cut can leave the new name with no content
         Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files only the owner can read

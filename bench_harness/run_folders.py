@@ -1,15 +1,13 @@
-"""Where runs are kept: profiles/<target>/<utc>-<commit12|nogit>-<machine>/, and the index over them."""
+"""Where runs are kept: profiles/<target>/<utc>-<commit12|nogit>-<machine>/."""
 
 import os
 import platform
 import re
 from pathlib import Path
-from typing import Any
 
 from bench_harness.errors import RecordError, UsageError
-from bench_harness.record import FILE_NAME, Record, utc_now, write_json
-
-INDEX_SCHEMA = 1
+from bench_harness.record import FILE_NAME, Record, utc_now
+from bench_harness.run_index import update_index
 
 
 def safe_name(text: str) -> str:
@@ -54,15 +52,6 @@ def run_folder(
     raise RecordError(f"{parent / name}: 999 runs of the same second are there already")
 
 
-def update_index(root: str | os.PathLike[str] = "profiles") -> Path:
-    """Rewrite `root`/index.json from the records below it; an unreadable record is listed with its problem."""
-    root = Path(root)
-    runs = [_index_entry(path, root) for path in sorted(root.glob(f"*/*/{FILE_NAME}"))]
-    index = root / "index.json"
-    write_json(index, {"schema": INDEX_SCHEMA, "runs": runs})
-    return index
-
-
 def foreign_record(folder: Path, command: str) -> str | None:
     """Return whose record is in `folder`, in words; None if there is none, or one of an earlier run of `command`."""
     if not (folder / FILE_NAME).exists():
@@ -94,19 +83,3 @@ def keep_record(record: Record, folder: Path, root: Path) -> Record:
     except OSError as error:
         raise UsageError(f"{folder}: cannot write the record: {error.strerror or error}; try --out DIR") from error
     return Record.read(path)
-
-
-def _index_entry(path: Path, root: Path) -> dict[str, Any]:
-    folder = path.parent.relative_to(root)
-    entry: dict[str, Any] = {"target": folder.parts[0], "folder": folder.as_posix()}
-    try:
-        record = Record.read(path)
-    except RecordError as error:
-        return entry | {"problem": str(error)}
-    git = record.environment.get("git")
-    return entry | {
-        "started": record.started,
-        "command": record.command,
-        "commit": git.get("commit") if isinstance(git, dict) else None,
-        "completed": record.completed,
-    }

@@ -14,6 +14,7 @@ from typing import Any
 from bench_harness import environment
 from bench_harness.config import Config, load_config
 from bench_harness.errors import ExitCode, MissingPackageError, NothingMeasuredError, UsageError
+from bench_harness.git import git_output
 from bench_harness.history import asv_results, load_files, selection
 from bench_harness.memory import memray_files
 from bench_harness.record import FILE_NAME, Record, utc_now
@@ -149,7 +150,7 @@ def _gather_asv(found: Gathered, args: argparse.Namespace, config: Config, condi
         return
     found.complete &= not results.warnings
     found.warnings += results.warnings
-    commit = (conditions.get("git") or {}).get("commit") or environment.git_output(path.parent, "rev-parse", "HEAD")
+    commit = (conditions.get("git") or {}).get("commit") or git_output(path.parent, "rev-parse", "HEAD")
     _select(found, results, args, config, conditions.get("machine") or environment.machine_label(), commit)
 
 

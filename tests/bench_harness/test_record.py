@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench_harness.errors import RecordError
 from bench_harness.record import Record, utc_now
-from bench_harness.run_folders import run_folder, safe_name, update_index
+from bench_harness.run_folders import run_folder, safe_name
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -149,23 +149,3 @@ def test_safe_names_are_single_path_parts(text: str) -> None:
     assert Path(name).parts == (name,)
     assert name.isascii()
     assert safe_name(name) == name
-
-
-def test_index(tmp_path: Path) -> None:
-    commit = "0123456789abcdef"
-    good = run_folder("load", tmp_path, started="2026-01-31T12:00:00Z", machine="box")
-    record(environment={"git": {"commit": commit}}, started="2026-01-31T12:00:00Z").write(good)
-    bad = run_folder("load", tmp_path, started="2026-02-01T12:00:00Z", machine="box")
-    (bad / "record.json").write_text("{}", encoding="utf-8")
-    run_folder("load", tmp_path, started="2026-02-02T12:00:00Z", machine="box")
-    index = json.loads(update_index(tmp_path).read_text(encoding="utf-8"))
-    assert index["runs"][0] == {
-        "target": "load",
-        "folder": "load/20260131T120000Z-nogit-box",
-        "started": "2026-01-31T12:00:00Z",
-        "command": "summary",
-        "commit": commit,
-        "completed": True,
-    }
-    assert "field 'schema'" in index["runs"][1]["problem"]
-    assert len(index["runs"]) == 2

@@ -1,0 +1,37 @@
+"""What git says of a folder: one command at a time, never an error of its own."""
+
+import os
+from pathlib import Path
+
+
+def git_output(folder: str | os.PathLike[str], *arguments: str) -> str | None:
+    """Return what git prints, or None where git is absent, fails or takes longer than 10 s."""
+    import subprocess
+
+    # Without optional locks, a measurement does not collide with the user's own git.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", os.fspath(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def tracked_files(folder: Path) -> frozenset[str] | None:
+    """Return the files below `folder` that are in git, relative to it; none outside a repository.
+
+    None where there is a repository and git does not answer: then nothing is known.
+    """
+    listed = git_output(folder, "ls-files", "-z")
+    if listed is not None:
+        return frozenset(path for path in listed.split("\0") if path)
+    within_repository = any((parent / ".git").exists() for parent in (folder.resolve(), *folder.resolve().parents))
+    return None if within_repository else frozenset()
