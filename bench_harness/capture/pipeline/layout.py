@@ -1,0 +1,198 @@
+"""The files of counters: mapped into memory and shared, so that what was counted survives SIGKILL without a dump.
+
+A process that iterates DataLoaders has a file of slots, one per loader; a worker has a file with one ring of its last
+batches. All numbers are native doubles, all times seconds of time.monotonic(), which processes of one machine share.
+"""
+
+import errno
+import json
+import mmap
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+_HEAD = struct.Struct("=8sII")  # magic, version, bytes of metadata
+_LOADER, _WORKER = b"BHLOADER", b"BHWORKER"
+DOUBLE = 8
+
+# One batch as a worker left it. What the main thread of the worker knows is written before the batch is queued; the
+# last three by the queue's thread, before the batch is sent.
+ROW_FIELDS = (
+    "index",
+    "idle_s",
+    "fetch_start",
+    "fetch_end",
+    "collate_s",
+    "samples",
+    "fetch_cpu_s",
+    "cpu_s",
+    "stalled_s",
+)
+PICKLE_FIELDS = ("pickle_start", "pickle_end", "message_bytes")
+ROW = struct.Struct(f"={len(ROW_FIELDS) + len(PICKLE_FIELDS)}d")
+PICKLED = struct.Struct(f"={len(PICKLE_FIELDS)}d")
+PICKLED_OFFSET = len(ROW_FIELDS) * DOUBLE
+# A prime: the batches a worker holds are num_workers apart, and must not share a row.
+RING_ROWS = 67
+TOTAL_FIELDS = ("batches", "samples", "idle_s", "fetch_s", "collate_s", "cpu_s", "pickle_s", "message_bytes")
+TOTALS = struct.Struct(f"={len(TOTAL_FIELDS)}d")
+_TOTALS_OFFSET, _ROWS_OFFSET = 64, 64 + TOTALS.size
+RING_BYTES = _ROWS_OFFSET + RING_ROWS * ROW.size
+
+# One batch of a loader's loop, from the request for it to the next request; seconds, samples, bytes.
+BATCH_FIELDS = (
+    "steady", "samples", "request_s", "loader_wait_s", "transport_wait_s", "unknown_wait_s", "receive_s", "own_s",
+    "step_s", "elsewhere_s", "copy_host_s", "fetch_s", "collate_s", "pickle_s", "idle_s", "dispatch_s", "stalled_s",
+    "worker_cpu_s", "message_bytes", "pin_s", "pin_receive_s", "behind_s", "matched",
+)  # fmt: skip
+BATCH = struct.Struct(f"={len(BATCH_FIELDS)}d")
+COUNTER_FIELDS = (
+    "batches", "samples", "iterators", "firsts", "optimizer_steps", "tensor_bytes", "copies_pinned", "copies_pageable",
+    "copied_bytes", "copy_device_s", "copies_unread", "first_optimizer_steps", "warm_batches", "stride", "rows",
+    "block_batches", "blocks",
+)  # fmt: skip
+COUNTERS = struct.Struct(f"={len(COUNTER_FIELDS)}d")
+MAX_BLOCKS = 64
+BLOCKS = struct.Struct(f"={MAX_BLOCKS}d")
+SAMPLE_ROWS = 512
+MAX_SLOTS = 16
+_META_OFFSET, _META_BYTES = 64, 1984
+_COUNTERS_OFFSET = 2048
+_WARM_OFFSET = _COUNTERS_OFFSET + COUNTERS.size
+_STEADY_OFFSET = _WARM_OFFSET + BATCH.size
+_BLOCKS_OFFSET = _STEADY_OFFSET + BATCH.size
+_SAMPLES_OFFSET = 4096
+SLOT_BYTES = 25 * 4096
+assert _BLOCKS_OFFSET + BLOCKS.size <= _SAMPLES_OFFSET
+assert _SAMPLES_OFFSET + SAMPLE_ROWS * BATCH.size <= SLOT_BYTES
+
+
+def _mapped(path: Path, offset: int, size: int) -> mmap.mmap:
+    """Map part of a file, which is made and grown as needed: parent and worker may come in either order."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    try:
+        if os.fstat(handle).st_size < offset + size:
+            _reserve(handle, offset + size)
+        return mmap.mmap(handle, size, offset=offset)
+    finally:
+        os.close(handle)
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Grow a file; where its blocks can be reserved, a full disk is an error now and no SIGBUS of the target later."""
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except AttributeError:
+        os.ftruncate(handle, size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        os.ftruncate(handle, size)
+
+
+class Ring:
+    """The last batches of a worker; it writes, the process that started it reads."""
+
+    def __init__(self, path: Path) -> None:
+        self._map = _mapped(path, 0, RING_BYTES)
+        _HEAD.pack_into(self._map, 0, _WORKER, VERSION, 0)
+
+    @staticmethod
+    def offset(index: int) -> int:
+        """Return where the row of a batch begins."""
+        return _ROWS_OFFSET + index % RING_ROWS * ROW.size
+
+    def write(self, offset: int, *values: float) -> None:
+        """Write a row, see ROW_FIELDS and PICKLE_FIELDS."""
+        ROW.pack_into(self._map, offset, *values)
+
+    def write_pickled(self, offset: int, *values: float) -> None:
+        """Write the last columns of a row."""
+        PICKLED.pack_into(self._map, offset + PICKLED_OFFSET, *values)
+
+    def write_totals(self, values: Sequence[float]) -> None:
+        """Write sums over all batches, see TOTAL_FIELDS."""
+        TOTALS.pack_into(self._map, _TOTALS_OFFSET, *values)
+
+    def read(self, index: int) -> tuple[float, ...] | None:
+        """Return the row of a batch; None where another batch has its place."""
+        row = ROW.unpack_from(self._map, _ROWS_OFFSET + index % RING_ROWS * ROW.size)
+        return row if row[0] == index and row[3] else None
+
+    def totals(self) -> tuple[float, ...]:
+        """Return sums over all batches, see TOTAL_FIELDS."""
+        return TOTALS.unpack_from(self._map, _TOTALS_OFFSET)
+
+
+class Slot:
+    """What is known about the loop over one loader."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self._map = _mapped(path, number * SLOT_BYTES, SLOT_BYTES)
+
+    def write_meta(self, meta: dict[str, Any]) -> None:
+        """Write what the loader is; what has no room is left out, last keys first."""
+        while len(text := json.dumps(meta).encode()) > _META_BYTES:
+            meta = dict(list(meta.items())[:-1])
+        self._map[_META_OFFSET : _META_OFFSET + len(text)] = text
+        _HEAD.pack_into(self._map, 0, _LOADER, VERSION, len(text))
+
+    def write(
+        self, counters: Sequence[float], warm: Sequence[float], steady: Sequence[float], blocks: Sequence[float]
+    ) -> None:
+        """Write all sums."""
+        COUNTERS.pack_into(self._map, _COUNTERS_OFFSET, *counters)
+        BATCH.pack_into(self._map, _WARM_OFFSET, *warm)
+        BATCH.pack_into(self._map, _STEADY_OFFSET, *steady)
+        BLOCKS.pack_into(self._map, _BLOCKS_OFFSET, *blocks, *(0.0,) * (MAX_BLOCKS - len(blocks)))
+
+    def write_sample(self, number: int, values: Sequence[float]) -> None:
+        """Write one batch among those that are kept."""
+        BATCH.pack_into(self._map, _SAMPLES_OFFSET + number * BATCH.size, *values)
+
+    def halve_samples(self) -> None:
+        """Keep every other batch."""
+        for number in range(SAMPLE_ROWS // 2):
+            to, of = (_SAMPLES_OFFSET + row * BATCH.size for row in (number, 2 * number))
+            self._map[to : to + BATCH.size] = self._map[of : of + BATCH.size]
+
+
+def read_slots(path: Path) -> list[dict[str, Any]]:
+    """Return the loaders of a file: meta, counters, warm, steady, blocks and samples by name of field.
+
+    A worker's file has none. A damaged slot ends the list.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it was written by another version.
+    """
+    content = path.read_bytes()
+    slots = []
+    for start in range(0, len(content) - SLOT_BYTES + 1, SLOT_BYTES):
+        magic, version, size = _HEAD.unpack_from(content, start)
+        if magic != _LOADER:
+            break
+        if version != VERSION:
+            raise ValueError(f"{path.name}: counters of version {version}, expected {VERSION}")
+        slots.append(_read_slot(content[start : start + SLOT_BYTES], size))
+    return slots
+
+
+def _read_slot(content: bytes, meta_bytes: int) -> dict[str, Any]:
+    counters = dict(zip(COUNTER_FIELDS, COUNTERS.unpack_from(content, _COUNTERS_OFFSET), strict=True))
+
+    def batch(offset: int) -> dict[str, float]:
+        return dict(zip(BATCH_FIELDS, BATCH.unpack_from(content, offset), strict=True))
+
+    rows = min(int(counters["rows"]), SAMPLE_ROWS)
+    return {
+        "meta": json.loads(content[_META_OFFSET : _META_OFFSET + meta_bytes]),
+        "counters": counters,
+        "warm": batch(_WARM_OFFSET),
+        "steady": batch(_STEADY_OFFSET),
+        "blocks": list(BLOCKS.unpack_from(content, _BLOCKS_OFFSET)[: int(counters["blocks"])]),
+        "samples": [batch(_SAMPLES_OFFSET + number * BATCH.size) for number in range(rows)],
+    }

@@ -1,0 +1,162 @@
+"""What a worker of a DataLoader notes about each batch, in a few microseconds: on its queues, around its fetches.
+
+Nothing of the target is replaced but attributes of the two queues that torch's worker loop was given, and
+ForkingPickler.dumps of this process.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from bench_harness.capture.pipeline.context import Context
+from bench_harness.capture.pipeline.layout import Ring
+
+try:
+    import resource
+
+    # Linux only.
+    _THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)
+except ImportError:
+    _THREAD = None
+_FLUSH_S = 0.001
+
+
+class WorkerSide:
+    """The notes of this worker; `queued` is its data_queue.put from now on.
+
+    Args:
+        context: of this process.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._ring = Ring(context.path())
+        self._context = context
+        self._phase = 0
+        self._free_since = time.monotonic()
+        self._cpu_s = time.process_time()
+        self._fetch = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        # Batches that the queue's thread has not pickled yet: identity of the queued tuple -> row.
+        self._unpickled: dict[int, int] = {}
+        self._pickled_until = 0.0
+        self.collate_start = 0.0
+        self.collated = 0
+        self._totals = [0.0] * 8
+        self._flushed = 0.0
+
+    # --- around fetches
+
+    def begin_fetch(self, samples: int) -> tuple[float, float, int]:
+        """Return what `end_fetch` wants back: start, CPU seconds of this thread, its switches (-1: nothing queued)."""
+        self.collated = samples
+        start = time.monotonic()
+        if self._phase == 0:
+            self._phase = 1
+            self._context.on_boundary("setup")  # which takes a while: no part of the fetch
+            start = self._free_since = time.monotonic()
+        self.collate_start = 0.0
+        switches = _voluntary_switches() if self._unpickled else -1
+        return start, time.thread_time(), switches
+
+    def end_fetch(self, begun: tuple[float, float, int]) -> None:
+        """Note a fetch; its row is written when its result is queued."""
+        start, cpu_s, switches = begun
+        cpu_s = time.thread_time() - cpu_s
+        end = time.monotonic()
+        collate_s = end - self.collate_start if self.collate_start else 0.0
+        stalled_s = self._stalled(start, end, cpu_s, switches) if switches >= 0 else 0.0
+        self._fetch = (start, end, collate_s, self.collated, cpu_s, stalled_s)
+
+    def _stalled(self, start: float, end: float, cpu_s: float, switches: int) -> float:
+        """Return how long this thread at most waited for the interpreter while the queue's thread pickled.
+
+        It was off the CPU, the other thread pickled, and a thread that waits for the interpreter wakes up once per
+        switch interval: sleeping on a slow disk switches far less often.
+        """
+        pickling_until = end if self._unpickled else self._pickled_until
+        woken_s = (_voluntary_switches() - switches) * sys.getswitchinterval()
+        return max(0.0, min(pickling_until - start, end - start - cpu_s, woken_s))
+
+    # --- on the queues
+
+    def watch(self, data_queue: Any) -> None:
+        """Note what is put into the queue of results, and how it is pickled."""
+        put = data_queue.put
+
+        def queued(item: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                self._note(item)
+            except Exception as error:  # measuring must not break what is measured
+                self._give_up(data_queue, put, error)
+            put(item, *args, **kwargs)
+
+        data_queue.put = queued
+        ForkingPickler.dumps = classmethod(self._timed(ForkingPickler.dumps.__func__))  # type: ignore[assignment,method-assign,attr-defined]
+
+    def _note(self, item: Any) -> None:
+        index = item[0]
+        if type(index) is int and self._fetch[1]:
+            start, end, collate_s, samples, fetch_cpu_s, stalled_s = self._fetch
+            offset = Ring.offset(index)
+            idle_s = max(0.0, start - self._free_since)
+            cpu_s = time.process_time()
+            used_s = cpu_s - self._cpu_s
+            self._cpu_s = cpu_s
+            self._ring.write(
+                offset, index, idle_s, start, end, collate_s, samples, fetch_cpu_s, used_s, stalled_s, 0.0, 0.0, 0.0
+            )
+            self._unpickled[id(item)] = offset
+            self._fetch = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            self._add(samples, idle_s, end - start - collate_s, collate_s, used_s)
+            if self._phase == 1:
+                self._phase = 2
+                self._context.on_boundary("first")
+        self._free_since = time.monotonic()
+
+    def _timed(self, dumps: Callable[..., Any]) -> Callable[..., Any]:
+        unpickled, now = self._unpickled, time.monotonic
+
+        def timed(cls: Any, obj: Any, protocol: Any = None) -> Any:
+            offset = unpickled.get(id(obj))
+            if offset is None:
+                return dumps(cls, obj, protocol)
+            start = now()
+            try:
+                message = dumps(cls, obj, protocol)
+            finally:
+                end = self._pickled_until = now()
+                unpickled.pop(id(obj), None)
+            self._ring.write_pickled(offset, start, end, message.nbytes)
+            totals = self._totals
+            totals[6] += end - start
+            totals[7] += message.nbytes
+            return message
+
+        return timed
+
+    # --- sums
+
+    def _add(self, samples: float, idle_s: float, fetch_s: float, collate_s: float, cpu_s: float) -> None:
+        totals = self._totals
+        totals[0] += 1
+        totals[1] += samples
+        totals[2] += idle_s
+        totals[3] += fetch_s
+        totals[4] += collate_s
+        totals[5] += cpu_s
+        if self._free_since - self._flushed > _FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the sums."""
+        self._flushed = self._free_since
+        self._ring.write_totals(self._totals)
+
+    def _give_up(self, data_queue: Any, put: Callable[..., Any], error: Exception) -> None:
+        data_queue.put = put
+        self._context.on_warning(f"pipeline: the worker's batches are not noted any more: {error!r}")
+
+
+def _voluntary_switches() -> int:
+    return resource.getrusage(_THREAD).ru_nvcsw if _THREAD is not None else -1
