@@ -69,6 +69,10 @@ class PairsDataModule(LightningDataModule):
         order = BatchOrder(size, self.options.batch_size, shuffle=False, rank=rank, ranks=ranks)
         return self._loader(self.held_out_pairs, order)
 
+    def teardown(self, stage: str) -> None:
+        """End the workers before a profiler reports: Lightning leaves a loader before its iterator has ended."""
+        self.close()
+
     def close(self) -> None:
         """End the workers that a broken-off run left."""
         for loader in self._loaders:

@@ -8,9 +8,9 @@ import os
 import platform
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
-from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from bench_core.errors import BenchCoreError, LoaderError, RunError, StoppedError
@@ -29,13 +28,13 @@ from bench_core.training.callbacks import Checkpoints, Journal
 from bench_core.training.data import PairsDataModule, data_module
 from bench_core.training.module import ViewPairTraining, built
 from bench_core.training.options import TrainOptions
+from bench_core.training.profilers import profiler, report_anyway
 from bench_core.training.runs import Run
 from bench_core.training.stopping import StopRequest
 
 JOINED_RUN = "BENCH_CORE_TRAIN_SEGMENT"
 """Tells the processes that Lightning starts for further devices which segment of which run they share."""
 notices = logging.getLogger("bench_core.training")
-PROFILERS = ("none", "simple", "advanced", "pytorch", "workers")
 
 
 def start(options: TrainOptions, runs_dir: Path, argv: list[str]) -> Run:
@@ -124,12 +123,24 @@ def _fit(
         if keeps_record:
             facts: dict[str, Any] = {"options": asdict(options), "environment": _environment()}
             run.begin(argv, step, path.name if path else None, take_over=take_over, **facts)
-        with _recorded(run, segment) if keeps_record else nullcontext(), _stopped_workers_are_no_failure(stop):
-            try:
-                trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True if path else None)
-            finally:
-                data.close()
+        with (
+            _recorded(run, segment) if keeps_record else nullcontext(),
+            _stopped_workers_are_no_failure(stop),
+            _profiled(trainer),
+            closing(data),
+        ):
+            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True if path else None)
     return run
+
+
+@contextmanager
+def _profiled(trainer: Trainer) -> Iterator[None]:
+    """Have the profiler's report of this block also where an exception ends it."""
+    try:
+        yield
+    except BaseException:
+        report_anyway(trainer.profiler)  # type: ignore[attr-defined]
+        raise
 
 
 @contextmanager
@@ -245,7 +256,7 @@ def _trainer(
             check_val_every_n_epoch=None,
             logger=_loggers(options, segment) if keeps_record else False,
             callbacks=[journal, written],
-            profiler=_profiler(options.profiler, segment),
+            profiler=profiler(options.profiler, segment),
             default_root_dir=segment,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -273,22 +284,6 @@ def _loggers(options: TrainOptions, segment: Path) -> list[Logger]:
             f"--logger {options.logger} cannot be made: {error}; csv, or module:Class of a Logger"
         ) from error
     return [*loggers, wanted]
-
-
-def _profiler(name: str, segment: Path) -> Profiler | None:
-    match name:
-        case "none":
-            return None
-        case "simple":
-            return SimpleProfiler(dirpath=segment, filename="profile")
-        case "advanced":
-            return AdvancedProfiler(dirpath=segment, filename="profile")
-        case "pytorch":
-            return PyTorchProfiler(dirpath=segment, filename="profile")
-    for found in entry_points(group="bench_core.profilers", name=name):
-        made: Profiler = found.load()(segment)
-        return made
-    raise RunError(f"--profiler {name} is not installed: `pip install bench_harness` offers it (bench_core.profilers)")
 
 
 def _joins() -> bool:

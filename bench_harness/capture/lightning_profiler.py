@@ -142,7 +142,7 @@ def profiler_class(package: str) -> type:
             self.engine = engine
             self.folder: Path | None = None
             self._times = ActionTimes()
-            self._where = _Where(None, "")
+            self._where = _Where(None, "setup")
             self._recording: Recording | None = None
 
         def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:

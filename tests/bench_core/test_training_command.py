@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
@@ -343,10 +342,11 @@ def test_a_killed_worker_is_named(started: Start, tiny: tuple[str | Path, ...], 
 def test_a_profiler_of_another_package(
     train: Train, tiny: tuple[str | Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = train(*tiny, "--profiler", "workers")
-    if not entry_points(group="bench_core.profilers", name="workers"):
-        assert refused.returncode == 2
-        assert "--profiler workers is not installed: `pip install bench_harness`" in refused.stderr
+    with monkeypatch.context() as absent:
+        absent.setattr("bench_core.training.profilers.entry_points", lambda **_: [])
+        refused = train(*tiny, "--profiler", "workers")
+    assert refused.returncode == 2
+    assert "--profiler workers is not installed: `pip install bench_harness`" in refused.stderr
     package = tmp_path / "site" / "offers-1.0.dist-info"
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: offers\nVersion: 1.0\n")
