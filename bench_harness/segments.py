@@ -5,8 +5,10 @@ with "rank1" and so on instead of "main". A process leaves, each file written to
 
 SERIAL.announced.json          its Identity, written by the parent before it starts: who is missing can be told
 SERIAL.json                    its State, again and again while it runs; `final` once it ended in order
+SERIAL.exit                    its exit code, where its parent saw it: negative is the signal that killed it
 SERIAL.prof                    cprofile engine: marshalled statistics as pstats reads them, up to the last dump
 SERIAL.stacks.json             sampling engines: Stacks up to the last dump
+SERIAL.threads.prof            cprofile engine: the same of its other threads, added up
 SERIAL.setup.prof, .first.prof (or .stacks.json)   the same, frozen at a boundary of phases
 SERIAL.pipeline                counters of the data pipeline (bench_harness.capture.pipeline)
 
@@ -15,6 +17,7 @@ of the first step (of the first fetch), the rest is "steady". Times of a phase a
 """
 
 import dataclasses
+import itertools
 import json
 import os
 from dataclasses import dataclass, field
@@ -25,7 +28,10 @@ FOLDER = "segments"
 ANNOUNCED = ".announced.json"
 PROFILE = ".prof"
 STACKS = ".stacks.json"
+THREADS = ".threads.prof"
 PIPELINE = ".pipeline"
+EXIT_CODE = ".exit"
+_numbers = itertools.count()
 BOUNDARIES = ("setup", "first")
 Role = Literal["main", "worker", "process"]
 
@@ -60,8 +66,9 @@ class Identity:
         if self.role == "worker":
             label = f"{self.loader or 'loader'}-worker-{self.worker}-epoch-{self.epoch}"
         else:
-            label = "main" if self.role == "main" else f"{self.name or 'process'}-{self.serial.partition('.')[2]}"
-        return label if self.rank == 0 else f"rank-{self.rank}-{label}"
+            number = self.serial.partition(".")[2]
+            label = "main" if self.role == "main" else "-".join(filter(None, (self.name or "process", number)))
+        return f"rank-{self.rank}-{label}" if self.serial.startswith("rank") else label
 
 
 @dataclass
@@ -113,6 +120,8 @@ class Segment:
     """A process of a run: announced, and perhaps with what it delivered.
 
     `data` and `boundaries` are the files of statistics or stacks that exist: up to the last dump, and by phase.
+    `threads` are the statistics of its other threads: by phase, and "whole".
+    `exit_code` is known where the parent lived to see it; negative is the signal that killed the process.
     """
 
     identity: Identity
@@ -120,16 +129,18 @@ class Segment:
     data: Path | None
     boundaries: dict[str, Path]
     pipeline: Path | None
+    exit_code: int | None = None
+    threads: dict[str, Path] = field(default_factory=dict)
 
     @property
     def is_final(self) -> bool:
         """Whether the process delivered the dump of its end."""
-        return self.state is not None and self.state.final and self.data is not None
+        return self.state is not None and self.state.final
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file through a temporary name; without fsync: it is done twice a second, and power cuts are rare."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}")  # a signal may begin a second one
     temporary.write_bytes(content)
     temporary.replace(path)
 
@@ -171,7 +182,18 @@ def _segment(folder: Path, serial: str) -> Segment:
         state = State(identity=identity, **document)
     boundaries = {name: path for name in BOUNDARIES if (path := _data(folder, f"{serial}.{name}")) is not None}
     pipeline = folder / f"{serial}{PIPELINE}"
-    return Segment(identity, state, _data(folder, serial), boundaries, pipeline if pipeline.exists() else None)
+    code = folder / f"{serial}{EXIT_CODE}"
+    stems = {"whole": serial, **{name: f"{serial}.{name}" for name in BOUNDARIES}}
+    threads = {name: path for name, stem in stems.items() if (path := folder / f"{stem}{THREADS}").exists()}
+    return Segment(
+        identity,
+        state,
+        _data(folder, serial),
+        boundaries,
+        pipeline if pipeline.exists() else None,
+        int(code.read_text()) if code.exists() else None,
+        threads,
+    )
 
 
 def _data(folder: Path, stem: str) -> Path | None:

@@ -11,7 +11,7 @@ from bench_harness.profiles.merged import Merged
 from bench_harness.profiles.phases import Captured
 from bench_harness.profiles.speedscope import speedscope_document
 from bench_harness.run_folders import safe_name
-from bench_harness.segments import write_atomically
+from bench_harness.segments import FOLDER, write_atomically
 
 BUDGET_BYTES = 5_000_000  # of a whole run's folder
 RECORD_BYTES = 500_000  # kept free for the record and what else is written there
@@ -32,14 +32,14 @@ def write_artifacts(merged: Merged, folder: Path, *, keep_all: bool = False) -> 
     _write(merged, folder, "lib_text", "merged.lib.txt", text.merged_text(merged, only_own=True))
     _write_profiles(merged, folder)
     _write_stacks(merged, folder)
-    room = None if keep_all else BUDGET_BYTES - RECORD_BYTES - _size(folder)
+    room = None if keep_all else BUDGET_BYTES - RECORD_BYTES - (_size(folder) - _size(folder / FOLDER))
     for process in merged.processes:
         if process.has_data:
             room = _write_process(merged, process, folder, room)
     if merged.left_out:
         merged.warnings.append(
             f"{len(merged.left_out)} files of single processes were left out: the run would have grown beyond "
-            f"{BUDGET_BYTES / 1e6:.0f} MB; --keep-all writes them, and segments/ has their data"
+            f"{BUDGET_BYTES / 1e6:.0f} MB; --keep-all writes them"
         )
 
 

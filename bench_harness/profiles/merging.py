@@ -1,6 +1,7 @@
 """Merge what the captured processes of a run left in its folder: main and every worker, and who is missing."""
 
 import os
+import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def merge(
     merged = Merged(
         engine=states[0].engine if states else None,
         processes=processes,
-        phases={name: phases for name, role in ROLES if (phases := _phases(processes, role))},
+        phases={name: phases for name, role in ROLES if (phases := _phases(processes, role))} | _threads(processes),
         workers=_workers(processes),
         own_code=own_code,
         warnings=[*_warnings(processes), *(f"own library: {each}" for each in own_code.missing())],
@@ -81,6 +82,17 @@ def _phases(processes: Iterable[Captured], role: Role) -> dict[Phase, Account]:
     return {phase: add_accounts(accounts) for phase, accounts in found.items() if accounts}
 
 
+def _threads(processes: Sequence[Captured]) -> dict[str, dict[Phase, Account]]:
+    """Return where the time of the other threads went: "main threads", "workers threads", "processes threads"."""
+    found = {}
+    for name, role in ROLES:
+        of_role = [process.threads for process in processes if process.identity.role == role]
+        phases = {phase: [threads[phase] for threads in of_role if phase in threads] for phase in PHASES}
+        if any(phases.values()):
+            found[f"{name} threads"] = {phase: add_accounts(each) for phase, each in phases.items() if each}
+    return found
+
+
 def _workers(processes: Iterable[Captured]) -> dict[str, Any]:
     started = [process for process in processes if process.identity.role != "main"]
     missing = [_missing(process) for process in started if not process.is_final]
@@ -97,7 +109,9 @@ def _missing(process: Captured) -> dict[str, Any]:
 
 
 def _reason(process: Captured) -> str:
-    state = process.segment.state
+    state, code = process.segment.state, process.segment.exit_code
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
     if process.damaged and not process.has_data:
         return "what it left is damaged"
     if state is None:

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from bench_harness.errors import RecordError
 from bench_harness.profiles import statistics
 from bench_harness.profiles.statistics import Cost, Folded, Profile
-from bench_harness.profiles.waiting import Account, account_of_profile, account_of_stacks, add_accounts
+from bench_harness.profiles.waiting import BACKGROUND, Account, account_of_profile, account_of_stacks, add_accounts
 from bench_harness.profiles.waiting_functions import is_start_of_process
 from bench_harness.segments import PROFILE, Identity, Segment
 
 Phase = Literal["setup", "first", "steady"]
+WITHOUT_DATA = ("none", "py-spy")  # engines that capture nothing from inside a process
 PHASES: tuple[Phase, ...] = ("setup", "first", "steady")
 
 
@@ -26,6 +27,7 @@ class Captured:
         stacks: all of its samples, likewise.
         phases: where the time of each phase went; a process without batches is all set-up.
         seconds: how long each phase lasted.
+        threads: where the time of its other threads went, waiting left out.
         damaged: what could not be read, one line each.
     """
 
@@ -36,6 +38,7 @@ class Captured:
     interval_s: float | None = None
     phases: dict[Phase, Account] = field(default_factory=dict)
     seconds: dict[Phase, float] = field(default_factory=dict)
+    threads: dict[Phase, Account] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
     @property
@@ -54,7 +57,7 @@ class Captured:
         state = self.segment.state
         if state is None or not state.final:
             return False
-        return self.has_data or (state.engine == "none")
+        return self.has_data or (state.engine in WITHOUT_DATA)
 
     @property
     def whole(self) -> Account:
@@ -65,7 +68,7 @@ class Captured:
 def read_process(segment: Segment, label: str) -> Captured:
     """Read what a process left; what is damaged is told in `damaged`, and the rest used."""
     captured = Captured(label, segment, seconds=_seconds(segment))
-    dumps = _dumps(segment, captured)
+    dumps = _dumps(_paths(segment), captured)
     if not dumps:
         return captured
     # A process killed between a boundary and its next dump: the boundary is the later one.
@@ -75,7 +78,20 @@ def read_process(segment: Segment, label: str) -> Captured:
     else:
         captured.stacks = whole
     captured.phases = _phases(captured, dumps, whole)
+    if captured.profile is not None:
+        captured.threads = _threads(captured)
     return captured
+
+
+def _threads(captured: Captured) -> dict[Phase, Account]:
+    dumps = _dumps(captured.segment.threads, captured)
+    if not dumps:
+        return {}
+    phases = _phases(captured, dumps, max(dumps.values(), key=statistics.size))
+    for account in phases.values():
+        account.leave_out(BACKGROUND, account.waiting_s)
+        account.waiting.clear()
+    return phases
 
 
 def _paths(segment: Segment) -> dict[str, Path]:
@@ -83,8 +99,8 @@ def _paths(segment: Segment) -> dict[str, Path]:
     return paths if segment.data is None else {**paths, "whole": segment.data}
 
 
-def _dumps(segment: Segment, captured: Captured) -> dict[str, Any]:
-    found = {name: _dump(path, captured) for name, path in _paths(segment).items()}
+def _dumps(paths: Mapping[str, Path], captured: Captured) -> dict[str, Any]:
+    found = {name: _dump(path, captured) for name, path in paths.items()}
     return {name: dump for name, dump in found.items() if dump is not None}
 
 

@@ -203,7 +203,10 @@ def worker_begins_replacement(original: Any) -> Any:
         context = STATE.context
         if context is not None and context.role == "worker":
             try:
-                data_queue = sys._getframe(1).f_locals["data_queue"]
+                frame: Any = sys._getframe(1)
+                while "data_queue" not in frame.f_locals:  # others may stand in for the function too
+                    frame = frame.f_back
+                data_queue = frame.f_locals["data_queue"]
                 STATE.worker = STATE.fetching = WorkerSide(context)
                 STATE.worker.watch(data_queue)
             except Exception as error:

@@ -1,0 +1,172 @@
+"""The child process of `bench profile`: runs the target as if Python had been given it, and captures meanwhile.
+
+python -c "from bench_harness.capture.bootstrap import main; main()" PLAN script.py args...
+... PLAN -m module args...
+... PLAN @module:callable args...
+"""
+
+import atexit
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import runpy
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+
+from bench_harness.capture import processes
+from bench_harness.capture.pipeline.context import EnoughBatches
+from bench_harness.capture.plan import VARIABLE, Plan
+from bench_harness.capture.tracing import allow_watching
+from bench_harness.segments import ANNOUNCED, Identity, announce
+
+COMMAND = "from bench_harness.capture.bootstrap import main; main()"
+PLAIN_COMMAND = "from bench_harness.capture.bootstrap import main_without_capture as main; main()"
+
+_WATCHER_COMES_S = 20.0
+
+REFUSED = "refused"  # in the folder of segments: why there was nothing to run
+
+
+class NoTargetError(Exception):
+    """There is nothing to run."""
+
+
+def main() -> None:
+    """Run the target named by the command line under the plan before it."""
+    plan = Plan.from_json(sys.argv[1])
+    target, *arguments = sys.argv[2:]
+    identity = Identity(serial(), rank=rank(), pid=os.getpid(), parent_pid=os.getppid(), start_method="exec")
+    announce(plan.folder, identity)
+    sys.excepthook = _without_our_frames(sys.excepthook)
+    try:
+        run = prepare(target, arguments)
+    except NoTargetError as error:
+        (plan.folder / REFUSED).write_text(str(error))
+        sys.exit(2)
+    _wait_for_watcher(plan)
+    capture = processes.enter(plan, identity)
+    reason, exception = "exit", None
+    try:
+        run()
+    except EnoughBatches:
+        reason = "enough batches"
+    except SystemExit as leaving:
+        reason = "exit" if leaving.code in (None, 0) else f"exit code {leaving.code}"
+        raise
+    except BaseException as error:
+        reason, exception = "exception", f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise
+    finally:
+        capture.finish(reason, exception)
+
+
+def enter_rank() -> None:
+    """Capture this process, a rank that a captured launcher started as a program of its own, to its end."""
+    plan = Plan.from_json(os.environ[VARIABLE])
+    number = int(os.environ.get("RANK") or os.environ["LOCAL_RANK"])
+    identity = Identity(f"rank{number}", "process", number, name="main", pid=os.getpid(), start_method="exec")
+    if (plan.folder / f"{identity.serial}{ANNOUNCED}").exists():  # restarted, or a program that the rank starts
+        identity.serial = f"{identity.serial}.{os.getpid()}"
+    announce(plan.folder, identity)
+    capture = processes.enter(plan, identity)
+    atexit.register(capture.finish, "exit")
+
+
+def main_without_capture() -> None:
+    """Run the target named by the command line, and nothing else: what a capture is compared to."""
+    target, *arguments = sys.argv[1:]
+    prepare(target, arguments)()
+
+
+def _wait_for_watcher(plan: Plan) -> None:
+    if plan.start_after is not None:
+        allow_watching()
+        deadline = time.monotonic() + _WATCHER_COMES_S
+        while not Path(plan.start_after).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def rank() -> int:
+    """Return the rank that torchrun and its like give a process, else 0."""
+    text = os.environ.get("RANK", "0")
+    return int(text) if text.isdigit() else 0
+
+
+def serial() -> str:
+    """Return the serial of a program that is not started by a captured process."""
+    return f"rank{rank()}" if rank() else "main"
+
+
+def prepare(target: str, arguments: list[str]) -> Callable[[], object]:
+    """Make `sys.argv`, `sys.path` and `__main__` what they would be without us, and return what runs the target."""
+    if target == "-m":
+        name, *arguments = arguments
+        return _module(name, arguments)
+    if target.startswith("@"):
+        module, _, attribute = target[1:].partition(":")
+        sys.argv = [attribute, *arguments]
+        _set_path("")
+        return lambda: getattr(importlib.import_module(module), attribute)()
+    return _script(target, arguments)
+
+
+def _script(path: str, arguments: list[str]) -> Callable[[], object]:
+    sys.argv = [path, *arguments]
+    _set_path(str(Path(path).resolve().parent))
+    path = os.path.abspath(path)  # noqa: PTH100 - as Python does, which resolves no links
+    code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
+    return lambda: _run(code, path, None)
+
+
+def _module(name: str, arguments: list[str]) -> Callable[[], object]:
+    _set_path(str(Path.cwd()))
+    # What `python -m` itself calls: finds package.__main__ too, and says in one line why there is nothing to run.
+    try:
+        _, spec, code = runpy._get_module_details(name)  # type: ignore[attr-defined]
+    except ImportError as error:
+        raise NoTargetError(f"-m {name}: {error}") from error
+    sys.argv = [spec.origin, *arguments]
+    return lambda: _run(code, spec.origin, spec)
+
+
+def _set_path(first: str) -> None:
+    # `python -c` has put the current folder there as "".
+    if sys.path and sys.path[0] == "":
+        sys.path[0] = first
+    else:
+        sys.path.insert(0, first)
+
+
+def _run(code: CodeType, path: str, spec: importlib.machinery.ModuleSpec | None) -> None:
+    module = ModuleType("__main__")
+    loader = spec.loader if spec else importlib.machinery.SourceFileLoader("__main__", path)
+    package = spec.parent if spec else None
+    module.__dict__.update(
+        __file__=path, __builtins__=__builtins__, __loader__=loader, __package__=package, __spec__=spec, __cached__=None
+    )
+    _kept.append(sys.modules["__main__"])
+    # Workers that are started anew import this module again, and pickle looks for the target's functions in it.
+    sys.modules["__main__"] = module
+    exec(code, module.__dict__)
+
+
+_kept: list[ModuleType] = []
+
+
+def _without_our_frames(
+    hook: Callable[[type[BaseException], BaseException, TracebackType | None], object],
+) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+    """Return an excepthook that shows the traceback as it would be without us."""
+
+    def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        own = str(Path(__file__).parent)
+        inner = traceback
+        while inner is not None and (inner.tb_frame.f_code.co_filename.startswith((own, "<string>"))):
+            inner = inner.tb_next
+        hook(kind, error.with_traceback(inner or traceback), inner or traceback)
+
+    return show

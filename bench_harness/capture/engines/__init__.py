@@ -1,0 +1,49 @@
+"""The profilers that run inside a captured process, behind one interface."""
+
+import importlib
+from typing import Protocol
+
+from bench_harness.errors import UsageError
+
+# Name: (module with a class of that name, its class, whether it counts calls); py-spy watches from outside.
+_INSIDE = {
+    "cprofile": ("bench_harness.capture.engines.deterministic", "CProfileEngine"),
+    "pyinstrument": ("bench_harness.capture.engines.sampling", "PyinstrumentEngine"),
+    "monitoring": ("bench_harness.capture.engines.monitoring", "MonitoringEngine"),
+    "none": ("bench_harness.capture.engines.nothing", "NoEngine"),
+    "py-spy": ("bench_harness.capture.engines.nothing", "NoEngine"),
+}
+ENGINES = tuple(_INSIDE)
+
+
+class Engine(Protocol):
+    """A profiler of one process.
+
+    `start` and `stop` are called by the thread to capture, `content` by any: it returns the ending of the file and
+    its bytes, for what was measured up to now, or None where the engine measures nothing in the process.
+    """
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def content(self) -> tuple[str, bytes] | None: ...
+
+    def threads_content(self) -> bytes | None:
+        """Return marshalled statistics of the process's other threads, where the engine sees them."""
+
+    def warnings(self) -> list[str]:
+        """Return what the engine could not measure, one line each."""
+
+
+def make_engine(name: str, interval_s: float) -> Engine:
+    """Return a new engine.
+
+    Raises:
+        UsageError: no engine has this name.
+    """
+    if name not in _INSIDE:
+        raise UsageError(f"--engine {name}: expected one of {', '.join(ENGINES)}")
+    module, cls = _INSIDE[name]
+    engine: Engine = getattr(importlib.import_module(module), cls)(interval_s)
+    return engine

@@ -1,0 +1,105 @@
+"""cProfile in one process: every call counted, the threads of the process apart."""
+
+import cProfile
+import gc
+import marshal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from bench_harness.segments import PROFILE
+
+# One entry of pstats: (file, line, name) -> (primitive calls, calls, own s, cumulative s, {caller: the same four}).
+Key = tuple[str, int, str]
+Table = dict[Key, tuple[int, int, float, float, dict[Key, tuple[int, int, float, float]]]]
+# From 3.12 on cProfile is one tool of sys.monitoring for the whole process: a second one cannot be enabled.
+ONE_PER_THREAD = sys.version_info < (3, 12)
+
+
+class CProfileEngine:
+    """cProfile of the thread that starts it, and, before Python 3.12, of every thread started afterwards."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._profile = cProfile.Profile()
+        self._threads: list[cProfile.Profile] = []
+        self._had_threads = False
+
+    def start(self) -> None:
+        """Profile this thread from now on."""
+        if ONE_PER_THREAD:
+            threading.setprofile(self._enter_thread)
+        self._profile.enable()
+
+    def stop(self) -> None:
+        """Stop, counting the functions that are still open as if they returned now."""
+        self._profile.disable()
+        if ONE_PER_THREAD:
+            threading.setprofile(None)
+
+    def content(self) -> tuple[str, bytes]:
+        """Return the statistics up to now, as pstats reads them; functions still open are not in them."""
+        own = [thread for thread in threading.enumerate() if not thread.name.startswith(HARNESS_THREADS)]
+        self._had_threads |= len(own) > 1
+        return PROFILE, marshal.dumps(_table(self._profile))
+
+    def threads_content(self) -> bytes | None:
+        """Return the statistics of the other threads, added up."""
+        if not self._threads:
+            return None
+        total: Table = {}
+        for profile in list(self._threads):
+            _add(total, _table(profile))
+        return marshal.dumps(total)
+
+    def warnings(self) -> list[str]:
+        """Return that calls of several threads are mixed, where they are."""
+        mixed = not ONE_PER_THREAD and self._had_threads
+        return (
+            [
+                "cProfile puts the calls of all threads on one stack from Python 3.12 on: times of functions that run "
+                "in threads are mixed up; --engine monitoring keeps them apart"
+            ]
+            if mixed
+            else []
+        )
+
+    def _enter_thread(self, frame: FrameType, event: str, arg: Any) -> None:
+        """Called for the first event of a new thread: its profiler takes this function's place."""
+        sys.setprofile(None)
+        if threading.current_thread().name.startswith(HARNESS_THREADS):
+            return
+        profile = cProfile.Profile()
+        self._threads.append(profile)
+        profile.enable()
+
+
+# The harness's own threads are not profiled.
+HARNESS_THREADS = "bench-"
+
+
+def _table(profile: cProfile.Profile) -> Table:
+    """Return the statistics without stopping the profile, from whatever thread.
+
+    snapshot_stats is what create_stats calls after it disabled the profile; only the thread itself could disable it.
+    A collection of garbage may run finalizers, which let the profiled thread go on in the middle of the listing.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        profile.snapshot_stats()
+    finally:
+        if collecting:
+            gc.enable()
+    stats: Any = profile.stats
+    return stats  # type: ignore[no-any-return]
+
+
+def _add(total: Table, table: Table) -> None:
+    for key, (primitive, calls, own_s, cumulative_s, callers) in table.items():
+        a = total.get(key, (0, 0, 0.0, 0.0, {}))
+        merged = dict(a[4])
+        for caller, counts in callers.items():
+            before = merged.get(caller, (0, 0, 0.0, 0.0))
+            merged[caller] = tuple(x + y for x, y in zip(before, counts, strict=True))  # type: ignore[assignment]
+        total[key] = (a[0] + primitive, a[1] + calls, a[2] + own_s, a[3] + cumulative_s, merged)

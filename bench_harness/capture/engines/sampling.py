@@ -1,0 +1,60 @@
+"""pyinstrument's sampler in one process, its samples folded as they come."""
+
+import dataclasses
+import json
+from typing import Any
+
+from bench_harness.optional import require
+from bench_harness.segments import STACKS, Stacks
+
+
+class PyinstrumentEngine:
+    """Stacks of the thread that starts it, sampled by wall time: waiting is seen too."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._sampler_of_thread = require("pyinstrument.stack_sampler", "sampling").get_stack_sampler
+        self._interval_s = interval_s
+        self._new: list[tuple[list[str], float]] = []
+        self._folded: dict[tuple[str, ...], float] = {}
+
+    def start(self) -> None:
+        """Sample this thread from now on."""
+        self._sampler_of_thread().subscribe(
+            self._saw, desired_interval=self._interval_s, use_async_context=False, use_timing_thread=False
+        )
+
+    def stop(self) -> None:
+        """Stop sampling; must be called by the thread that started it."""
+        self._sampler_of_thread().unsubscribe(self._saw)
+
+    def content(self) -> tuple[str, bytes]:
+        """Return the stacks up to now."""
+        self._fold()
+        frames: dict[str, int] = {}
+        samples = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack in self._folded]
+        stacks = Stacks(self._interval_s, [_frame(text) for text in frames], samples, list(self._folded.values()))
+        return STACKS, json.dumps(dataclasses.asdict(stacks)).encode()
+
+    def threads_content(self) -> bytes | None:
+        """Return nothing: the sampler follows one thread."""
+        return None
+
+    def warnings(self) -> list[str]:
+        """Return nothing."""
+        return []
+
+    def _saw(self, call_stack: list[str], since_last_s: float, async_state: Any) -> None:
+        self._new.append((call_stack, since_last_s))
+
+    def _fold(self) -> None:
+        count = len(self._new)
+        new, self._new[:count] = self._new[:count], []  # the sampler may append meanwhile
+        for call_stack, seconds in new:
+            # Behind \x01 stands what differs from sample to sample, the line of the call among it.
+            stack = tuple(frame.partition("\x01")[0] for frame in call_stack)
+            self._folded[stack] = self._folded.get(stack, 0.0) + seconds
+
+
+def _frame(identifier: str) -> tuple[str, str, int]:
+    name, file, line = (*identifier.split("\x00"), "", "0")[:3]
+    return name, file, int(line)

@@ -1,0 +1,248 @@
+"""Follow the processes that multiprocessing starts: by fork, forkserver and spawn.
+
+A ticket travels with the process object: a forked child finds it there, and unpickling it in a child that was started
+anew installs the capture there. Nothing is put on the user's PYTHONPATH or into site-packages for that.
+"""
+
+import contextlib
+import dataclasses
+import multiprocessing.process
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from bench_harness.capture import runtime, signals
+from bench_harness.capture.pipeline import hooks, naming
+from bench_harness.capture.pipeline.context import Context
+from bench_harness.capture.plan import Plan
+from bench_harness.capture.tracing import allow_watching
+from bench_harness.segments import EXIT_CODE, Identity, announce, write_atomically
+
+_TICKET = "_bench_ticket"
+_originals: dict[str, Any] = {}
+
+
+@dataclass
+class Ticket:
+    """What a process about to start must know: what to capture, and who it is."""
+
+    plan: Plan
+    identity: Identity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _receive, (self.plan.to_json(), dataclasses.asdict(self.identity))
+
+
+def _receive(plan: str, identity: dict[str, Any]) -> Ticket:
+    """Unpickle a ticket; in a process that was started anew, this is where the capture comes in."""
+    ticket = Ticket(Plan.from_json(plan), Identity(**identity))
+    install()
+    return ticket
+
+
+def install() -> None:
+    """Follow every process that this one starts."""
+    if _originals:
+        return
+    _originals["start"], _originals["_bootstrap"] = BaseProcess.start, BaseProcess._bootstrap  # type: ignore[attr-defined]
+    BaseProcess.start = _start  # type: ignore[method-assign]
+    BaseProcess._bootstrap = _bootstrap  # type: ignore[attr-defined]
+    _install_for_good()
+    _originals["_exit"] = os._exit
+    os._exit = _exit  # type: ignore[assignment]
+
+
+def uninstall() -> None:
+    """Undo `install`."""
+    if not _originals:
+        return
+    BaseProcess.start = _originals["start"]  # type: ignore[method-assign]
+    BaseProcess._bootstrap = _originals["_bootstrap"]  # type: ignore[attr-defined]
+    os._exit = _originals["_exit"]
+    _originals.clear()
+
+
+_for_good: dict[str, Any] = {}
+
+
+def _install_for_good() -> None:
+    """Hooks that stay, and do nothing where nothing is captured.
+
+    Those on forks cannot be taken back; workers may outlive a capture, and must still be told who ended them.
+    """
+    if _for_good or os.name != "posix":
+        return
+    from multiprocessing import popen_fork
+
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    popen: Any = popen_fork.Popen
+    _for_good["_send_signal"] = popen._send_signal
+    popen._send_signal = _send_signal
+
+
+def _before_fork() -> None:
+    capture = runtime.current()
+    if capture is not None:
+        capture.stop_dumping()
+
+
+def _after_in_parent() -> None:
+    capture = runtime.current()
+    if capture is not None:
+        capture.start_dumping()
+
+
+def _after_in_child() -> None:
+    capture = runtime.current()
+    if capture is not None:
+        capture.abandon()
+
+
+def _start(self: BaseProcess) -> None:
+    """BaseProcess.start: announce the process, hand it a ticket."""
+    capture = runtime.current()
+    if capture is None:
+        _originals["start"](self)
+        return
+    identity = identify(self, capture)
+    announce(capture.folder, identity)
+    hooks.worker_started(identity.serial)
+    self.__dict__[_TICKET] = Ticket(capture.plan, identity)
+    try:
+        _originals["start"](self)
+    finally:
+        del self.__dict__[_TICKET]
+    identity.pid = self.pid
+    announce(capture.folder, identity)
+    note_exit_code(self._popen, capture.folder / f"{identity.serial}{EXIT_CODE}")  # type: ignore[attr-defined]
+    self._popen._bench_note = capture.folder / f"{identity.serial}{runtime.ENDED_BY_PARENT}"  # type: ignore[attr-defined]
+
+
+def note_exit_code(popen: Any, path: Path) -> None:
+    """Write a child's exit code where it is first seen: it says what killed a worker that left no last dump."""
+    poll = popen.poll
+
+    def poll_and_note(*args: Any, **kwargs: Any) -> int | None:
+        code: int | None = poll(*args, **kwargs)
+        if code is not None and not path.exists():
+            with contextlib.suppress(OSError):  # the run folder may be gone by then
+                write_atomically(path, str(code).encode())
+        return code
+
+    popen.poll = poll_and_note
+
+
+def identify(process: BaseProcess, capture: runtime.ProcessCapture) -> Identity:
+    """Return who a process about to start is."""
+    loader, worker, epoch = naming.current_loader_worker()
+    method = getattr(process, "_start_method", None) or multiprocessing.get_start_method(allow_none=True)
+    return Identity(
+        serial=capture.child_serial(),
+        role="process" if worker is None else "worker",
+        rank=capture.identity.rank,
+        loader=loader,
+        worker=worker,
+        epoch=epoch,
+        name=process.name,
+        parent_pid=os.getpid(),
+        start_method=method,
+    )
+
+
+def _bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> int:
+    """BaseProcess._bootstrap, the whole life of a child: capture it."""
+    ticket = self.__dict__.pop(_TICKET, None)
+    original: Callable[..., int] = _originals["_bootstrap"]
+    if ticket is None:
+        return original(self, *args, **kwargs)
+    capture = enter(ticket.plan, ticket.identity)
+    _follow_torch()
+    run = self.run
+    self.run = lambda: _noting_exceptions(run, capture)  # type: ignore[method-assign]
+    code = 1
+    try:
+        code = original(self, *args, **kwargs)
+    finally:
+        capture.finish("exit" if code == 0 else f"exit code {code}")
+    return code
+
+
+def _noting_exceptions(run: Callable[[], object], capture: runtime.ProcessCapture) -> None:
+    try:
+        run()
+    except Exception as error:
+        capture.state.exception = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise
+
+
+def enter(plan: Plan, identity: Identity) -> runtime.ProcessCapture:
+    """Begin the capture of this process, and follow those that it starts."""
+    install()
+    if plan.engine == "py-spy":
+        allow_watching()
+    capture = runtime.ProcessCapture(plan, identity)
+    signals.install()
+    if plan.pipeline:
+        hooks.install(
+            Context(
+                folder=capture.folder,
+                serial=identity.serial,
+                role=identity.role,
+                overrides=plan.overrides,
+                stop_after_batches=plan.stop_after_batches,
+                on_boundary=capture.boundary,
+                on_warning=capture.state.warnings.append,
+            )
+        )
+        capture.at_dump.append(hooks.flush)
+    capture.start()
+    return capture
+
+
+def _follow_torch() -> None:
+    """In a worker of a DataLoader, have SIGTERM handled again once torch's C code has taken it."""
+    torch_signals = sys.modules.get("torch.utils.data._utils.signal_handling")
+    if torch_signals is None:
+        return
+    take_it = torch_signals._set_worker_signal_handlers
+
+    def and_take_it_back() -> None:
+        take_it()
+        take_over_termination()
+
+    torch_signals._set_worker_signal_handlers = and_take_it_back  # type: ignore[attr-defined]
+
+
+def take_over_termination() -> None:
+    """Handle SIGTERM again, and end the process as torch's C code in a worker would.
+
+    torch lets a worker that its own parent terminates leave with exit code 0 and without a word, and every other
+    SIGTERM kill it (torch/csrc/DataLoader.cpp). A Python handler is not told who sent the signal, so the parent
+    leaves a note before it sends one.
+    """
+    capture = runtime.current()
+    if capture is None:
+        return
+    note = capture.folder / f"{capture.identity.serial}{runtime.ENDED_BY_PARENT}"
+    signals.watch(signal.SIGTERM, lambda: _originals["_exit"](0) if note.exists() else None)
+
+
+def _send_signal(self: Any, number: int) -> None:
+    """Popen._send_signal, by which multiprocessing terminates children: leave a note of who did it."""
+    note = getattr(self, "_bench_note", None)
+    if note is not None and number == signal.SIGTERM:
+        note.touch()
+    _for_good["_send_signal"](self, number)
+
+
+def _exit(code: int) -> None:
+    """os._exit: nothing runs after it, so the last dump is made before."""
+    capture = runtime.current()
+    if capture is not None:
+        capture.finish("os._exit" if code == 0 else f"os._exit({code})")
+    _originals["_exit"](code)

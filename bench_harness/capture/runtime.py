@@ -1,0 +1,199 @@
+"""The capture of one process: its engine, its dumps while it runs, and the dump of its end, whatever ends it."""
+
+import dataclasses
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench_harness.capture.engines import make_engine
+from bench_harness.capture.plan import Plan
+from bench_harness.segments import THREADS, Identity, State, write_atomically, write_document
+
+_ATTEMPTS = 5  # at the last dump, where signal handlers raise in the middle of it
+_current: "ProcessCapture | None" = None
+
+
+def handles_sigterm() -> bool:
+    """Tell whether the user's own code handles SIGTERM; bench_harness.capture.signals knows."""
+    return False
+
+
+def current() -> "ProcessCapture | None":
+    """Return the capture that runs in this process."""
+    return _current
+
+
+class ProcessCapture:
+    """Captures this process from `start` to `finish`; the engine follows the thread that called `start`.
+
+    A background thread dumps what there is every `plan.dump_every_s`, so that a killed process loses no more than that.
+    It rests around every fork: a lock that it held would stay locked in the child.
+    """
+
+    def __init__(self, plan: Plan, identity: Identity) -> None:
+        identity.pid = os.getpid()
+        self.plan = plan
+        self.identity = identity
+        self.state = State(identity, plan.engine)
+        self.folder: Path = plan.folder
+        self.children = 0  # processes started from here: the next serial
+        self.at_dump: list[Callable[[], None]] = []
+        self._engine = make_engine(plan.engine, plan.interval_s)
+        self._lock = threading.RLock()  # a signal may come in the middle of a dump, in the thread that dumps
+        self._captured_thread = threading.get_ident()
+        self._wake = threading.Event()
+        self._dumper: threading.Thread | None = None
+        self._finished = False
+        self._running = False
+        self._start_ns = self._start_cpu_ns = 0
+
+    def start(self) -> None:
+        """Begin."""
+        global _current
+        self._start_ns, self._start_cpu_ns = time.perf_counter_ns(), time.process_time_ns()
+        _current = self
+        self.start_dumping()
+        self._engine.start()
+        self._running = True
+
+    def child_serial(self) -> str:
+        """Return the serial of the next process that is started from here."""
+        self.children += 1
+        return f"{self.identity.serial}.{self.children}"
+
+    def boundary(self, name: str) -> None:
+        """Freeze what there is at the end of a phase; called by the captured thread, once per phase."""
+        with self._lock:
+            if self._finished or name in self.state.phases_s:
+                return
+            self.state.phases_s[name] = (time.perf_counter_ns() - self._start_ns) / 1e9
+            self._write_engine(f"{self.identity.serial}.{name}")
+
+    def dump(self, reason: str = "running", *, final: bool = False) -> None:
+        """Write what there is."""
+        with self._lock:
+            if self._finished:
+                return
+            state = self.state
+            state.wall_s = (time.perf_counter_ns() - self._start_ns) / 1e9
+            state.cpu_s = (time.process_time_ns() - self._start_cpu_ns) / 1e9
+            state.reason, state.final = reason, final
+            for action in self.at_dump:
+                action()
+            if final:
+                state.uss_bytes, state.pss_bytes = own_memory()
+            self._write_engine(self.identity.serial)
+            # Last: who finds a final state finds the data that belong to it.
+            told = dataclasses.replace(state, warnings=[*state.warnings, *self._engine.warnings()])
+            write_document(self.folder / f"{self.identity.serial}.json", told)
+            self._finished = final
+
+    def finish(self, reason: str, exception: str | None = None) -> None:
+        """End the capture with its last dump; further calls do nothing.
+
+        Signal handlers of the user may raise in the middle of it, torch's for a worker that died among them: it begins
+        again then, and lets the exception pass in the end.
+        """
+        raised: BaseException | None = None
+        for _ in range(_ATTEMPTS):
+            try:
+                self._finish(reason, exception)
+                break
+            except BaseException as error:
+                raised = error
+        self._wake.set()
+        if raised is not None:
+            raise raised
+
+    def _finish(self, reason: str, exception: str | None) -> None:
+        global _current
+        with self._lock:
+            if self._finished:
+                return
+            self.state.exception = exception or self.state.exception
+            self._stop_engine()
+            self.dump(reason, final=True)
+            _current = None if _current is self else _current
+
+    def _stop_engine(self) -> None:
+        """Stop the engine, once; only its thread can, and only so are the functions counted that are still open."""
+        if not self._running:
+            return
+        if threading.get_ident() == self._captured_thread:
+            self._engine.stop()
+        else:
+            self.state.warnings.append("ended from another thread: functions still open are not counted")
+        self._running = False
+
+    def start_dumping(self) -> None:
+        """Start the thread that dumps."""
+        if self._finished:
+            return
+        self._wake = threading.Event()
+        self._dumper = threading.Thread(
+            target=self._dump_repeatedly, args=(self._wake,), name="bench-dump", daemon=True
+        )
+        self._dumper.start()
+
+    def stop_dumping(self) -> None:
+        """Stop the thread that dumps, and wait for it: a process with one thread may fork."""
+        self._wake.set()
+        if self._dumper is not None and self._dumper is not threading.current_thread():
+            self._dumper.join(timeout=5)
+
+    def abandon(self) -> None:
+        """Forget the capture: this process was forked from the captured one, and is not it."""
+        global _current
+        _current = None
+        self._finished = True
+        if threading.get_ident() == self._captured_thread and self._running:
+            self._engine.stop()
+
+    def _dump_repeatedly(self, wake: threading.Event) -> None:
+        told = False
+        try:
+            while not wake.wait(self.plan.dump_every_s):
+                told = self._dump_once_more(told)
+        except OSError as error:
+            self.state.warnings.append(f"a dump failed: {error}")
+
+    def _dump_once_more(self, told: bool) -> bool:
+        """Dump; return whether the process has been told to end. `told`: it had been, one round ago."""
+        if (self.folder / STOP).exists():
+            self.finish("the capture ended before the process")
+        elif told and not handles_sigterm():
+            # A signal reaches Python code only when the main thread runs some: one that hangs in C never does, and
+            # without our handler the signal would have ended it.
+            self.finish("SIGTERM, while it hung")
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            self.dump()
+        return (self.folder / f"{self.identity.serial}{ENDED_BY_PARENT}").exists()
+
+    def _write_engine(self, stem: str) -> None:
+        content = self._engine.content()
+        if content is not None:
+            ending, data = content
+            write_atomically(self.folder / f"{stem}{ending}", data)
+        threads = self._engine.threads_content()
+        if threads is not None:
+            write_atomically(self.folder / f"{stem}{THREADS}", threads)
+
+
+# SERIAL + this: whoever started the process has sent it SIGTERM.
+ENDED_BY_PARENT = ".terminated"
+# A file of this name in the folder of segments asks every process to make its last dump.
+STOP = "stop"
+
+
+def own_memory() -> tuple[int | None, int | None]:
+    """Return this process's USS and PSS in bytes, None where the kernel does not tell (Linux alone does)."""
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return None, None
+    sizes = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines[1:])}
+    return sizes["Private_Clean"] + sizes["Private_Dirty"], sizes["Pss"]

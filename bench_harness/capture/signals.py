@@ -1,0 +1,90 @@
+"""Make the last dump before a signal ends the process, and leave the user's own signal handlers in charge.
+
+`signal.signal` is replaced for the signals below: what the user installs is called by our handler, and `getsignal`
+returns it. A signal that nobody handles does what it would have done, after the dump.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from bench_harness.capture import runtime
+
+# What ends a process if nobody handles it, and can be handled. Of SIGINT only the user's SIG_DFL: Python's own handler
+# raises KeyboardInterrupt, which unwinds.
+NAMES = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+WATCHED = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
+
+_Handler = Callable[[int, FrameType | None], Any] | int | None
+_real_signal = signal.signal
+_real_getsignal = signal.getsignal
+_users: dict[int, _Handler] = {}
+# What to do in place of the default, once: set for a worker of torch, whose C code handles SIGTERM itself.
+_instead_of_default: dict[int, Callable[[], None]] = {}
+
+
+def install() -> None:
+    """Watch the signals of this process; only its main thread can, and once is enough."""
+    if signal.signal is _signal or threading.current_thread() is not threading.main_thread():
+        return
+    signal.signal = _signal  # type: ignore[assignment]
+    signal.getsignal = _getsignal  # type: ignore[assignment]
+    runtime.handles_sigterm = lambda: _users.get(signal.SIGTERM) not in (None, signal.SIG_DFL)
+    for number in WATCHED:
+        watch(number)
+
+
+def uninstall() -> None:
+    """Give every signal back to whom it belongs."""
+    if signal.signal is not _signal:
+        return
+    signal.signal, signal.getsignal = _real_signal, _real_getsignal
+    for number, handler in _users.items():
+        _real_signal(number, handler)
+    _users.clear()
+    _instead_of_default.clear()
+
+
+def watch(number: int, instead_of_default: Callable[[], None] | None = None) -> None:
+    """Handle a signal, once more where C code took it over meanwhile.
+
+    Args:
+        number: of the signal.
+        instead_of_default: how the process ends where the default would end it.
+    """
+    if instead_of_default is not None:
+        _instead_of_default[number] = instead_of_default
+    _signal(number, _users.get(number, _real_getsignal(number)))
+
+
+def _signal(number: int, handler: Any) -> Any:
+    if number not in WATCHED:
+        return _real_signal(number, handler)
+    ours = handler if handler in (signal.SIG_IGN, signal.default_int_handler) else _on_signal
+    before = _real_signal(number, ours)
+    before = _users.get(number, before)
+    _users[number] = handler
+    return before
+
+
+def _getsignal(number: int) -> Any:
+    return _users[number] if number in _users else _real_getsignal(number)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    handler = _users.get(number)
+    capture = runtime.current()
+    if callable(handler):
+        if capture is not None:
+            capture.dump(f"handled {signal.Signals(number).name}")  # what the user's handler does next may end it
+        handler(number, frame)
+        return
+    if capture is not None:
+        capture.finish(signal.Signals(number).name)
+    if number in _instead_of_default:
+        _instead_of_default[number]()
+    _real_signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
