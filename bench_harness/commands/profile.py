@@ -1,0 +1,244 @@
+"""bench profile: where a program spends its time, in its main process and in every worker, function by function.
+
+Runs the target unmodified under supervision; writes record.json first, then prints from it.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench_harness import environment, targets
+from bench_harness.capture import bootstrap, library, outside, supervisor
+from bench_harness.capture.engines import ENGINES
+from bench_harness.capture.finishing import Run, finish_run
+from bench_harness.capture.pipeline.context import Overrides
+from bench_harness.capture.plan import Plan
+from bench_harness.config import Config, load_config
+from bench_harness.errors import ExitCode, UsageError
+from bench_harness.record import Record, utc_now
+from bench_harness.report import profile_text
+from bench_harness.run_folders import keep_record, run_folder
+from bench_harness.segments import FOLDER
+
+INTERVALS_S = {"pyinstrument": 0.001, "py-spy": 0.01}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `bench profile`."""
+    parser.usage = "bench profile [options] (script.py | -m module | @target) [arguments ...]"
+    add = parser.add_argument
+    add(
+        "target",
+        nargs=argparse.REMAINDER,
+        metavar="script.py ...",
+        help="a script, or @NAME of `bench list`, and its arguments",
+    )
+    add(
+        "-m",
+        dest="module",
+        nargs=argparse.REMAINDER,
+        metavar="module ...",
+        help="a module and its arguments, as `python -m`",
+    )
+    add(
+        "--engine",
+        choices=ENGINES,
+        default="cprofile",
+        help="cprofile counts every call (default); pyinstrument and py-spy sample; none: the pipeline's hooks alone",
+    )
+    add(
+        "--interval", type=float, metavar="S", help="seconds between samples (default: 0.001 pyinstrument, 0.01 py-spy)"
+    )
+    add("--out", type=Path, metavar="DIR", help="the run folder (default: a new one below profiles/)")
+    add(
+        "--roots",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="your own library, for merged.lib.txt; again for more (default: whatever is not installed)",
+    )
+    add("--calibrate", action="store_true", help="run the target once more without the engine, and compare")
+    add("--batches", type=int, metavar="N", help="end the target after N batches of its busiest DataLoader")
+    add("--keep-all", action="store_true", help="keep the files of every process, past 5 MB too, and the raw segments")
+    add(
+        "--pid",
+        type=int,
+        metavar="PID",
+        help="no target: watch a program that runs already, with py-spy, for --duration",
+    )
+    add("--duration", type=float, default=10.0, metavar="S", help="seconds to watch --pid for (default: 10)")
+    add("--merge", type=Path, metavar="DIR", help="no target: make the artifacts of a run that was itself killed")
+    add("--json", action="store_true", help="print the record, one JSON object; what the target prints goes to stderr")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the target, write the artifacts and the record, print it; return the target's own exit code."""
+    check_flags(args)
+    config = load_config()
+    if args.merge is not None:
+        return _merge(args, config)
+    if args.pid is not None:
+        return _watch(args, config)
+    target = resolve_target(args)
+    job = new_run(args, config, target.name, {"arguments": target.arguments, "batches": args.batches})
+    plan = plan_of(args, job.folder)
+    outcome = run_once(args, job, plan, target)
+    if args.calibrate:
+        _calibrate(args, job, target)
+    _show(finish(args, config, job), job.folder, args)
+    return outcome.code
+
+
+@dataclass
+class Target:
+    """What to run: `command` as bench_harness.capture.bootstrap takes it; `name` for folders and people."""
+
+    name: str
+    command: list[str]
+    arguments: list[str]
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Raise UsageError where flags are malformed or do not fit together."""
+    asked = [flag for flag in ("pid", "merge") if getattr(args, flag) is not None]
+    given = bool(args.target or args.module)
+    if len(asked) > 1 or (asked and given):
+        raise UsageError(f"--{asked[0]} takes no target and no other source: leave out the rest")
+    if not asked and not given:
+        raise UsageError("what shall be profiled? give script.py, -m module or @target (`bench list` shows those)")
+    for flag in ("interval", "duration"):
+        value = getattr(args, flag)
+        if value is not None and not 0 < value < 86400:
+            raise UsageError(f"--{flag} {value}: expected seconds above 0")
+    if args.batches is not None and args.batches < 1:
+        raise UsageError(f"--batches {args.batches}: expected at least 1")
+    if int(os.environ.get("WORLD_SIZE", "1") or 1) > 1 and args.out is None:
+        raise UsageError("several ranks of one job must share a run folder: give all of them the same --out DIR")
+
+
+def resolve_target(args: argparse.Namespace) -> Target:
+    """Return the target that the command line names.
+
+    Raises:
+        UsageError: there is no such script, module or named target.
+    """
+    if args.module is not None:
+        if not args.module:
+            raise UsageError("-m: give the module to run")
+        name, *arguments = args.module
+        return Target(name, ["-m", name, *arguments], arguments)
+    first, *arguments = args.target
+    if first.startswith("@"):
+        found = targets.find(first[1:])
+        return Target(first[1:], [f"@{found.value}", *arguments], arguments)
+    if not Path(first).is_file():
+        raise UsageError(f"{first}: no such script; bench's own options go before it, a module is run by -m")
+    return Target(Path(first).stem, [first, *arguments], arguments)
+
+
+def new_run(args: argparse.Namespace, config: Config, name: str, workload: dict[str, Any]) -> Run:
+    """Return a run with its folder made ready."""
+    started = utc_now()
+    conditions, warnings = environment.collect()
+    commit = (conditions.get("git") or {}).get("commit")
+    folder = args.out or run_folder(
+        name, config.profiles, started=started, commit=commit, machine=conditions.get("machine")
+    )
+    library.prepare_folder(folder)
+    return Run(folder, args.argv, args.engine, name, workload, started, environment=conditions, warnings=warnings)
+
+
+def plan_of(args: argparse.Namespace, folder: Path, overrides: Overrides | None = None) -> Plan:
+    """Return what is to be captured."""
+    segments = (folder / FOLDER).resolve()
+    return Plan(
+        str(segments),
+        args.engine,
+        args.interval or INTERVALS_S.get(args.engine, 0.001),
+        overrides=overrides or Overrides(),
+        stop_after_batches=args.batches,
+        start_after=str(segments / outside.READY) if args.engine == "py-spy" else None,
+    )
+
+
+def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> supervisor.Outcome:
+    """Run the target under the plan, and note in `job` how it ended."""
+    watcher = outside.Watcher(plan) if args.engine == "py-spy" else None
+    beside = watcher.attached if watcher else lambda pid: contextlib.nullcontext()
+    outcome = supervisor.run_target(plan, target.command, beside, quiet=args.json)
+    refused = Path(plan.segments) / bootstrap.REFUSED
+    if refused.exists():
+        why = refused.read_text()
+        shutil.rmtree(plan.segments)
+        with contextlib.suppress(OSError):
+            job.folder.rmdir()  # if it is empty: nothing of the user's is removed
+        raise UsageError(why)
+    if watcher:
+        job.warnings += watcher.file_stacks()
+    job.warnings += outcome.warnings
+    job.exited_well = outcome.code == 0
+    job.exit = {"code": outcome.code, "signal": outcome.signal}
+    job.wall = {
+        "with_engine_s": round(outcome.wall_s, 3),
+        "cpu_with_engine_s": round(outcome.cpu_s, 3),
+        "without_engine_s": None,
+        "ratio": None,
+    }
+    return outcome
+
+
+def _calibrate(args: argparse.Namespace, job: Run, target: Target) -> None:
+    """Run the target once more as if we were not there."""
+    plain = supervisor.run_plain(target.command, quiet=True)
+    if plain.code != job.exit["code"]:
+        job.warnings.append(f"--calibrate: without the engine the target ended with {plain.code}: not compared")
+        return
+    job.wall |= {
+        "without_engine_s": round(plain.wall_s, 3),
+        "cpu_without_engine_s": round(plain.cpu_s, 3),
+        "ratio": round(job.wall["with_engine_s"] / plain.wall_s, 4),
+        "cpu_ratio": round(job.wall["cpu_with_engine_s"] / plain.cpu_s, 4),
+    }
+
+
+def finish(args: argparse.Namespace, config: Config, job: Run) -> Record:
+    """Merge what the processes left, and keep the record."""
+    roots = [root.resolve() for root in args.roots or ()] or config.profile.roots
+    record = finish_run(job, roots=roots, log_functions=config.profile.log_functions, keep_all=args.keep_all)
+    return keep_record(record, job.folder, config.profiles)
+
+
+def _watch(args: argparse.Namespace, config: Config) -> int:
+    args.engine = "py-spy"
+    job = new_run(args, config, f"pid-{args.pid}", {"pid": args.pid})
+    began = time.monotonic()
+    job.warnings += outside.watch_running(args.pid, args.duration, plan_of(args, job.folder))
+    job.wall = {"with_engine_s": round(time.monotonic() - began, 3), "without_engine_s": None, "ratio": None}
+    _show(finish(args, config, job), job.folder, args)
+    return ExitCode.FINE
+
+
+def _merge(args: argparse.Namespace, config: Config) -> int:
+    if not (args.merge / FOLDER).is_dir():
+        raise UsageError(f"{args.merge}: no folder '{FOLDER}' of a capture in it; give a run folder of `bench profile`")
+    conditions, warnings = environment.collect()
+    warnings.append("merged after the fact: the environment is that of the merge")
+    job = Run(args.merge, args.argv, args.engine, args.merge.parent.name, {}, utc_now(), environment=conditions)
+    job.warnings, job.exited_well = warnings, False
+    _show(finish(args, config, job), job.folder, args)
+    return ExitCode.FINE
+
+
+def _show(record: Record, folder: Path, args: argparse.Namespace) -> None:
+    if args.json:
+        print(json.dumps(record.to_json(), allow_nan=False))
+    else:
+        sys.stdout.flush()
+        profile_text.print_profile(record, os.path.relpath(folder))
