@@ -24,7 +24,7 @@ def write_artifacts(merged: Merged, folder: Path, *, keep_all: bool = False) -> 
     Args:
         merged: what to write; its artifacts, files, left_out and warnings are filled.
         folder: of the run.
-        keep_all: write the files of every process, however large the folder grows.
+        keep_all: write the files of every process and keep all raw dumps, however large the folder grows.
     """
     for process in merged.processes:
         merged.files.setdefault(process.label, {})
@@ -32,14 +32,14 @@ def write_artifacts(merged: Merged, folder: Path, *, keep_all: bool = False) -> 
     _write(merged, folder, "lib_text", "merged.lib.txt", text.merged_text(merged, only_own=True))
     _write_profiles(merged, folder)
     _write_stacks(merged, folder)
-    room = None if keep_all else BUDGET_BYTES - RECORD_BYTES - (_size(folder) - _size(folder / FOLDER))
+    room = None if keep_all else BUDGET_BYTES - RECORD_BYTES - _size(folder)
     for process in merged.processes:
         if process.has_data:
             room = _write_process(merged, process, folder, room)
     if merged.left_out:
         merged.warnings.append(
             f"{len(merged.left_out)} files of single processes were left out: the run would have grown beyond "
-            f"{BUDGET_BYTES / 1e6:.0f} MB; --keep-all writes them"
+            f"{BUDGET_BYTES / 1e6:.3g} MB; --keep-all writes them"
         )
 
 
@@ -113,4 +113,6 @@ def _files_of(merged: Merged, process: Captured) -> dict[str, tuple[str, Callabl
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Return the bytes in a run's folder without its segments: those are removed once the record is written."""
+    raw = folder / FOLDER
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and raw not in path.parents)

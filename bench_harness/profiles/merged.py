@@ -15,6 +15,7 @@ ROLES: tuple[tuple[str, Role], ...] = (("main", "main"), ("workers", "worker"), 
 _NOTHING = Cost(0, 0.0, 0.0)
 MAX_ROWS = 1000
 LEAST_SHARE = 1e-4
+DIGITS = 9  # of seconds and shares: clocks have no more
 
 
 @dataclass
@@ -70,13 +71,13 @@ class Merged:
                 "file": self.own_code.shown(file),
                 "line": line,
                 "calls": cost.calls,
-                "tottime_s": cost.own_s,
-                "cumtime_s": cost.total_s,
-                "share": share(cost.own_s, captured_s),
+                "tottime_s": round(cost.own_s, DIGITS),
+                "cumtime_s": round(cost.total_s, DIGITS),
+                "share": round(share(cost.own_s, captured_s), DIGITS),
                 "process": role,
                 "steady_calls": later.calls,
-                "steady_tottime_s": later.own_s,
-                "steady_cumtime_s": later.total_s,
+                "steady_tottime_s": round(later.own_s, DIGITS),
+                "steady_cumtime_s": round(later.total_s, DIGITS),
                 "own": self.own_code.is_own(file),
                 "waiting": None,
             }
@@ -93,11 +94,11 @@ class Merged:
                         {
                             "process": role,
                             "kind": kind,
-                            "seconds": cost.own_s,
-                            "share": share(cost.own_s, whole.captured_s),
+                            "seconds": round(cost.own_s, DIGITS),
+                            "share": round(share(cost.own_s, whole.captured_s), DIGITS),
                             "calls": cost.calls,
-                            "steady_seconds": later.own_s,
-                            "steady_share": share(later.own_s, steady.captured_s),
+                            "steady_seconds": round(later.own_s, DIGITS),
+                            "steady_share": round(share(later.own_s, steady.captured_s), DIGITS),
                         }
                     )
         return rows

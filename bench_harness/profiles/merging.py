@@ -31,7 +31,8 @@ def merge(
     What a killed process leaves damaged or unfinished is told in `warnings` and `workers`, never an error.
 
     Args:
-        folder: of the run; its segments lie in the folder `segments` of it, and stay.
+        folder: of the run; its segments lie in the folder `segments` of it. They stay, but for raw dumps that would
+            make the run too large: such a run cannot be merged again.
         roots: files and folders that are the user's own library, relative to `working_folder`; default: all that is
             not the standard library or installed.
         log_functions: further functions whose calls are log events, as module/file.py:function.
@@ -112,8 +113,8 @@ def _reason(process: Captured) -> str:
     state, code = process.segment.state, process.segment.exit_code
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    if process.damaged and not process.has_data:
-        return "what it left is damaged"
+    if process.damaged and not process.has_last_dump:
+        return "its last dump is damaged" if process.has_data else "what it left is damaged"
     if state is None:
         return "started, and left no state"
     if state.final:

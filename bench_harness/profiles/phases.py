@@ -28,6 +28,7 @@ class Captured:
         phases: where the time of each phase went; a process without batches is all set-up.
         seconds: how long each phase lasted.
         threads: where the time of its other threads went, waiting left out.
+        has_last_dump: whether the file of the whole could be read, and not only one frozen at a boundary.
         damaged: what could not be read, one line each.
     """
 
@@ -39,6 +40,7 @@ class Captured:
     phases: dict[Phase, Account] = field(default_factory=dict)
     seconds: dict[Phase, float] = field(default_factory=dict)
     threads: dict[Phase, Account] = field(default_factory=dict)
+    has_last_dump: bool = False
     damaged: list[str] = field(default_factory=list)
 
     @property
@@ -57,7 +59,7 @@ class Captured:
         state = self.segment.state
         if state is None or not state.final:
             return False
-        return self.has_data or (state.engine in WITHOUT_DATA)
+        return self.has_last_dump or state.engine in WITHOUT_DATA
 
     @property
     def whole(self) -> Account:
@@ -71,6 +73,7 @@ def read_process(segment: Segment, label: str) -> Captured:
     dumps = _dumps(_paths(segment), captured)
     if not dumps:
         return captured
+    captured.has_last_dump = "whole" in dumps
     # A process killed between a boundary and its next dump: the boundary is the later one.
     whole = max(dumps.values(), key=statistics.size)
     if any(path.name.endswith(PROFILE) for path in _paths(segment).values()):

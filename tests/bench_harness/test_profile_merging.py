@@ -193,28 +193,44 @@ def test_a_damaged_file_costs_its_process_only(run: Path) -> None:
 def test_the_last_boundary_stands_in_for_a_damaged_dump(run: Path) -> None:
     (run / FOLDER / "main.1.prof").write_bytes(b"")
     merged = merge(run)
-    assert merged.processes[1].has_data
+    missing = merged.workers["missing"][0]
+    assert (missing["worker"], missing["reason"], missing["partial"]) == (0, "its last dump is damaged", True)
     assert merged.account("workers", "first").captured_s > 0
 
 
-def test_files_of_processes_stay_within_the_budget(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = sum(path.stat().st_size for path in merge_and_list(run))
-    monkeypatch.setattr(artifacts, "RECORD_BYTES", 0)
-    monkeypatch.setattr(artifacts, "BUDGET_BYTES", everything - 30_000)
+def size_of(run: Path) -> int:
+    return sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def sizes(run: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """How large a run is in all, and without raw dumps; the budget is as large as the latter."""
+    merge(run, keep_all=True)
+    whole = size_of(run)
+    raw = sum(path.stat().st_size for path in (run / FOLDER).glob("*.prof"))
     shutil.rmtree(run / "processes")
+    monkeypatch.setattr(artifacts, "RECORD_BYTES", 0)
+    monkeypatch.setattr(artifacts, "BUDGET_BYTES", whole - raw)
+    return whole, whole - raw
+
+
+def test_files_of_processes_stay_within_the_budget(
+    run: Path, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "BUDGET_BYTES", sizes[1] - 30_000)
     merged = merge(run)
-    size = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
-    assert size <= everything - 30_000
     assert merged.left_out
     assert all(line.startswith("processes/") for line in merged.left_out)
     assert f"{len(merged.left_out)} files of single processes were left out" in merged.warnings[-1]
     assert set(merged.artifacts) == {"merged", "text", "lib_text"}
-    assert merge(run, keep_all=True).left_out == []
+    written = [path for files in merged.files.values() for path in files.values()]
+    assert sorted(f"processes/{path.name}" for path in (run / "processes").iterdir()) == sorted(written)
 
 
-def merge_and_list(run: Path) -> list[Path]:
-    merge(run)
-    return [path for path in run.rglob("*") if path.is_file()]
+def test_everything_is_kept_on_request(run: Path, sizes: tuple[int, int]) -> None:
+    merged = merge(run, keep_all=True)
+    assert merged.left_out == []
+    assert size_of(run) == sizes[0]
 
 
 def small_segment(folder: Path, identity: Identity, **state: Any) -> None:
