@@ -415,6 +415,48 @@ def test_counters_survive_a_kill_and_torch_is_imported_by_the_target(tmp_path: P
     json.dumps(loop, allow_nan=False)
 
 
+LIGHTNING = """
+import sys, warnings
+from pathlib import Path
+from bench_harness.capture.pipeline import hooks
+from bench_harness.capture.pipeline.context import Context, EnoughBatches
+hooks.install(Context(Path(sys.argv[1]), "main", stop_after_batches=12))
+warnings.simplefilter("ignore")
+import torch, lightning
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+class Model(BoringModel):
+    ended = None
+    def on_exception(self, trainer, model, exception):
+        Model.ended = type(exception).__name__
+    def on_fit_start(self):
+        self.trainer.callbacks.append(type("Watch", (lightning.Callback,), {"on_exception": self.on_exception})())
+
+trainer = lightning.Trainer(
+    max_epochs=4, limit_train_batches=5, limit_val_batches=2, logger=False, enable_checkpointing=False,
+    enable_progress_bar=False, enable_model_summary=False, accelerator="cpu", default_root_dir=sys.argv[1],
+)
+try:
+    trainer.fit(Model())
+except EnoughBatches as ended:
+    print("ended:", ended, "told:", Model.ended)
+hooks.flush()
+"""
+
+
+def test_lightning_names_loaders_by_stage_and_ends_in_order(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    command = [sys.executable, "-c", LIGHTNING, str(tmp_path)]
+    ended = subprocess.run(command, timeout=60, check=False, capture_output=True, text=True)
+    assert "ended: 12 batches, as asked for told: EnoughBatches" in ended.stdout, ended.stderr
+    pipeline = read_pipeline(tmp_path)
+    loops = {loop["name"]: loop for loop in pipeline.results["loaders"]}
+    assert set(loops) == {"train", "val"}
+    assert loops["train"]["iterators"] == 3
+    assert pipeline.results["loader"] == "train"
+    assert (pipeline.counts["batches"], pipeline.counts["steps"]) == (12, 12)
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     assert read_pipeline(tmp_path).results["lines"] == ["no torch DataLoader was iterated"]
     (tmp_path / "main.pipeline").write_bytes(b"BHLOADER" + bytes([9, 0, 0, 0]) + bytes(layout.SLOT_BYTES))
