@@ -23,7 +23,6 @@ class Wait(NamedTuple):
 def split_wait(
     start: float,
     end: float,
-    *,
     sent: float,
     idle_s: float,
     fetch_start: float,
@@ -41,7 +40,10 @@ def split_wait(
         unpicklings: start and end of what main unpickled meanwhile, also of other batches. What it unpickled before
             the batch was fetched cost nothing: it would have waited anyway.
     """
-    fetched = min(max(fetch_end, start), end)
+    if fetch_end <= start:  # the usual case of a loader that keeps up
+        receive = sum(done - begun for begun, done in unpicklings)
+        return Wait(0.0, end - start - receive, receive, 0.0, 0.0)
+    fetched = min(fetch_end, end)
     dispatch = _overlap(max(sent, fetch_start - idle_s), fetch_start, start, fetched)
     stalled = _overlap(fetch_start, fetch_start + stalled_s, start, fetched)
     receive = sum(_overlap(begun, done, fetched, end) for begun, done in unpicklings)

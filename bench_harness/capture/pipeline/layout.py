@@ -27,7 +27,6 @@ ROW_FIELDS = (
     "fetch_end",
     "collate_s",
     "samples",
-    "fetch_cpu_s",
     "cpu_s",
     "stalled_s",
 )

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bench_harness.capture.pipeline.layout import (
 )
 
 _FLUSH_S = 0.002
-_NONE = (0.0,) * len(BATCH_FIELDS)
+_NONE: tuple[float, ...] = (0.0,) * len(BATCH_FIELDS)
 
 
 class Loop:
@@ -42,8 +42,9 @@ class Loop:
         self.copied_bytes = 0.0
         self.copy_device_s = 0.0
         self.copies_unread = 0
-        self._warm: tuple[float, ...] | list[float] = _NONE
-        self._steady: tuple[float, ...] | list[float] = _NONE
+        self._warm = self._steady = _NONE
+        # Added up together: twenty sums at once cost little more than one.
+        self._unsummed: tuple[list[Sequence[float]], list[Sequence[float]]] = ([], [])
         self._warm_batches = 0
         self._seen = 0
         self._stride = 1
@@ -63,11 +64,11 @@ class Loop:
     def add(self, batch: list[float]) -> None:
         """Add one batch, complete with its step, see BATCH_FIELDS."""
         if batch[0]:
-            self._steady = [total + value for total, value in zip(self._steady, batch, strict=True)]
+            self._unsummed[1].append(batch)
             self._add_to_block(batch[2] + batch[8])
         else:
             self._warm_batches += 1
-            self._warm = [total + value for total, value in zip(self._warm, batch, strict=True)]
+            self._unsummed[0].append(batch)
         if self._seen % self._stride == 0:
             self._keep(batch)
         self._seen += 1
@@ -99,6 +100,12 @@ class Loop:
 
     def flush(self) -> None:
         """Write the sums."""
+        warm, steady = self._unsummed
+        self._unsummed = ([], [])
+        if warm:
+            self._warm = tuple(map(sum, zip(self._warm, *warm, strict=True)))
+        if steady:
+            self._steady = tuple(map(sum, zip(self._steady, *steady, strict=True)))
         counters = (
             self.batches,
             self.samples,

@@ -203,22 +203,15 @@ class MainSide:
                 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, pin_s, pin_receive_s, behind_s, 0.0,
             ]  # fmt: skip
         (
-            _, idle_s, fetch_start, fetch_end, collate_s, samples, _, cpu_s, stalled_s, pickle_start,
+            _, idle_s, fetch_start, fetch_end, collate_s, samples, cpu_s, stalled_s, pickle_start,
             pickle_end, message_bytes,
         ) = row  # fmt: skip
-        wait = split_wait(
-            start,
-            end,
-            sent=sent,
-            idle_s=idle_s,
-            fetch_start=fetch_start,
-            fetch_end=fetch_end,
-            stalled_s=stalled_s,
-            unpicklings=unpicklings,
+        loader_s, transport_s, receive_s, dispatch_s, _ = split_wait(
+            start, end, sent, idle_s, fetch_start, fetch_end, stalled_s, unpicklings
         )
         return [
-            steady, samples, request_s, wait.loader, wait.transport, 0.0, wait.receive, request_s - (end - start), 0.0,
-            0.0, 0.0, fetch_end - fetch_start - collate_s, collate_s, pickle_end - pickle_start, idle_s, wait.dispatch,
+            steady, samples, request_s, loader_s, transport_s, 0.0, receive_s, request_s - (end - start), 0.0,
+            0.0, 0.0, fetch_end - fetch_start - collate_s, collate_s, pickle_end - pickle_start, idle_s, dispatch_s,
             stalled_s, cpu_s, message_bytes, pin_s, pin_receive_s, behind_s, 1.0,
         ]  # fmt: skip
 

@@ -21,6 +21,8 @@ try:
 except ImportError:
     _THREAD = None
 _FLUSH_S = 0.001
+# Start, end, seconds collating, samples, seconds stalled.
+_NO_FETCH = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class WorkerSide:
@@ -36,7 +38,7 @@ class WorkerSide:
         self._phase = 0
         self._free_since = time.monotonic()
         self._cpu_s = time.process_time()
-        self._fetch = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        self._fetch = _NO_FETCH
         # Batches that the queue's thread has not pickled yet: identity of the queued tuple -> row.
         self._unpickled: dict[int, int] = {}
         self._pickled_until = 0.0
@@ -47,8 +49,8 @@ class WorkerSide:
 
     # --- around fetches
 
-    def begin_fetch(self, samples: int) -> tuple[float, float, int]:
-        """Return what `end_fetch` wants back: start, CPU seconds of this thread, its switches (-1: nothing queued)."""
+    def begin_fetch(self, samples: int) -> tuple[float, Any]:
+        """Return what `end_fetch` wants back: start, and this thread's use of the CPU if it may be kept from it."""
         self.collated = samples
         start = time.monotonic()
         if self._phase == 0:
@@ -56,27 +58,30 @@ class WorkerSide:
             self._context.on_boundary("setup")  # which takes a while: no part of the fetch
             start = self._free_since = time.monotonic()
         self.collate_start = 0.0
-        switches = _voluntary_switches() if self._unpickled else -1
-        return start, time.thread_time(), switches
+        return start, _used_by_thread() if self._unpickled else None
 
-    def end_fetch(self, begun: tuple[float, float, int]) -> None:
+    def end_fetch(self, begun: tuple[float, Any]) -> None:
         """Note a fetch; its row is written when its result is queued."""
-        start, cpu_s, switches = begun
-        cpu_s = time.thread_time() - cpu_s
+        start, used = begun
         end = time.monotonic()
         collate_s = end - self.collate_start if self.collate_start else 0.0
-        stalled_s = self._stalled(start, end, cpu_s, switches) if switches >= 0 else 0.0
-        self._fetch = (start, end, collate_s, self.collated, cpu_s, stalled_s)
+        stalled_s = 0.0 if used is None else self._stalled(start, end, used)
+        self._fetch = (start, end, collate_s, self.collated, stalled_s)
 
-    def _stalled(self, start: float, end: float, cpu_s: float, switches: int) -> float:
+    def _stalled(self, start: float, end: float, before: Any) -> float:
         """Return how long this thread at most waited for the interpreter while the queue's thread pickled.
 
         It was off the CPU, the other thread pickled, and a thread that waits for the interpreter wakes up once per
         switch interval: sleeping on a slow disk switches far less often.
         """
+        after = _used_by_thread()
+        if after is None:
+            return 0.0
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        woken_s = (after.ru_nvcsw - before.ru_nvcsw) * sys.getswitchinterval()
         pickling_until = end if self._unpickled else self._pickled_until
-        woken_s = (_voluntary_switches() - switches) * sys.getswitchinterval()
-        return max(0.0, min(pickling_until - start, end - start - cpu_s, woken_s))
+        stalled_s: float = min(pickling_until - start, end - start - cpu_s, woken_s)
+        return max(0.0, stalled_s)
 
     # --- on the queues
 
@@ -97,17 +102,15 @@ class WorkerSide:
     def _note(self, item: Any) -> None:
         index = item[0]
         if type(index) is int and self._fetch[1]:
-            start, end, collate_s, samples, fetch_cpu_s, stalled_s = self._fetch
+            start, end, collate_s, samples, stalled_s = self._fetch
             offset = Ring.offset(index)
             idle_s = max(0.0, start - self._free_since)
             cpu_s = time.process_time()
             used_s = cpu_s - self._cpu_s
             self._cpu_s = cpu_s
-            self._ring.write(
-                offset, index, idle_s, start, end, collate_s, samples, fetch_cpu_s, used_s, stalled_s, 0.0, 0.0, 0.0
-            )
+            self._ring.write(offset, index, idle_s, start, end, collate_s, samples, used_s, stalled_s, 0.0, 0.0, 0.0)
             self._unpickled[id(item)] = offset
-            self._fetch = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            self._fetch = _NO_FETCH
             self._add(samples, idle_s, end - start - collate_s, collate_s, used_s)
             if self._phase == 1:
                 self._phase = 2
@@ -158,5 +161,5 @@ class WorkerSide:
         self._context.on_warning(f"pipeline: the worker's batches are not noted any more: {error!r}")
 
 
-def _voluntary_switches() -> int:
-    return resource.getrusage(_THREAD).ru_nvcsw if _THREAD is not None else -1
+def _used_by_thread() -> Any:
+    return resource.getrusage(_THREAD) if _THREAD is not None else None
