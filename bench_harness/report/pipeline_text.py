@@ -13,11 +13,13 @@ _STAGES = (
     ("unpickle", "receive_s", "in main"),
     ("wait: being fetched", "loader_wait_s", "main is idle"),
     ("wait: on its way", "transport_wait_s", "main is idle"),
+    ("draw and send indices", "own_s", "in main"),
     ("step", "step_s", "in main"),
 )
 _SHARES = {
     "fetch_s": None,
     "receive_s": "receive",
+    "own_s": "own",
     "loader_wait_s": "loader_wait",
     "transport_wait_s": "transport_wait",
     "step_s": "step",

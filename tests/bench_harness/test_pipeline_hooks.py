@@ -109,7 +109,7 @@ def test_workers_are_named_and_every_batch_is_matched(capture: Capture) -> None:
     assert loop["matched_share"] == 1
     assert loop["steady"]["samples"] == 2 * (7 * 4 + 2 * 4) - 2 * 2
     assert loop["message_bytes"] > 0
-    assert loop["tensor_bytes"] == 4 * 3 * 8 + 4 * 8
+    assert (loop["tensors"], loop["tensor_bytes"]) == (2, 4 * 3 * 8 + 4 * 8)
     assert sum(loop["shares"].values()) == pytest.approx(1, abs=1e-6)
     assert capture.boundaries == ["setup", "first"]
     assert {path.name for path in capture.folder.glob("*.first")} == {f"main.{number}.first" for number in range(1, 5)}

@@ -83,7 +83,9 @@ LOOP = {
     "shares": {"loader_wait": 0.4, "transport_wait": 0.1, "receive": 0.05, "own": 0.01, "copy": 0.0, "step": 0.44},
     "per_batch": {
         name: {"mean": 0.01, "p50": 0.009, "p95": None}
-        for name in ("fetch_s", "collate_s", "pickle_s", "receive_s", "step_s", "loader_wait_s", "transport_wait_s")
+        for name in (
+            "fetch_s", "collate_s", "pickle_s", "receive_s", "own_s", "step_s", "loader_wait_s", "transport_wait_s",
+        )
     },
     "steady": {"batches": 17, "warming_up_included": False},
     "batches_per_s": 40.0, "batches_per_s_interval": [38.0, 42.5], "samples_per_s": 320.0, "cpu_s_per_sample": 0.002,

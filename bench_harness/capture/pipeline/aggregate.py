@@ -12,16 +12,8 @@ from bench_harness.capture.pipeline.verdict import MIN_BATCHES, Evidence, decide
 from bench_harness.segments import PIPELINE
 
 _PARTS = ("loader_wait", "transport_wait", "unknown_wait", "receive", "own")
-_PER_BATCH = (
-    "fetch_s",
-    "collate_s",
-    "pickle_s",
-    "receive_s",
-    "step_s",
-    "request_s",
-    "loader_wait_s",
-    "transport_wait_s",
-)
+_WAITS = ("loader_wait_s", "transport_wait_s")
+_PER_BATCH = ("fetch_s", "collate_s", "pickle_s", "receive_s", "own_s", "step_s", "request_s", *_WAITS)
 _COUNTS = ("steps", "samples", "batches", "steady_batches", "steady_steps")
 _MIN_BLOCKS = 8
 # Student's t at 97.5 % for n - 1 = 7, 15, 31 degrees of freedom and more; between, the smaller n's is taken.
@@ -122,6 +114,7 @@ def summarize(slot: Mapping[str, Any]) -> dict[str, Any]:
         "workers_cpu_share": _share(sums["worker_cpu_s"], cpus * wall_s) if noted else None,
         "message_bytes": sums["message_bytes"] / matched if noted else None,
         "tensor_bytes": int(counters["tensor_bytes"]),
+        "tensors": int(counters["tensors"]),
         "behind_share": _share(sums["behind_s"], wall_s),
         "dispatch_share": _share(sums["dispatch_s"], wall_s),
         "stalled_share": _share(sums["stalled_s"], worker_wall_s) if workers else None,
@@ -152,9 +145,8 @@ def _judged(loop: Mapping[str, Any]) -> dict[str, Any]:
 def evidence_of(loop: Mapping[str, Any]) -> Evidence:
     """Return what a verdict is decided from."""
     shares, each = loop["shares"], {name: values["mean"] or 0.0 for name, values in loop["per_batch"].items()}
-    batches = loop["steady"]["batches"]
     return Evidence(
-        batches=batches,
+        batches=loop["steady"]["batches"],
         workers=loop.get("num_workers", 0),
         loader_share=shares["loader_wait"],
         transport_share=shares["transport_wait"],
@@ -170,13 +162,14 @@ def evidence_of(loop: Mapping[str, Any]) -> Evidence:
         pickle_s=each["pickle_s"],
         step_s=each["step_s"],
         receive_s=each["receive_s"],
-        own_s=shares["own"] * loop["steady"]["wall_s"] / batches if batches else 0.0,
+        own_s=each["own_s"],
         batches_per_s=loop["batches_per_s"] or 0.0,
         busy_share=loop["workers_busy_share"],
         cpu_share=loop["workers_cpu_share"],
         cpus=loop.get("cpus", 1),
         message_bytes=loop["message_bytes"] or 0.0,
         tensor_bytes=loop["tensor_bytes"],
+        tensors=loop["tensors"],
         pageable_copies=loop["copy"]["pageable"],
         pin_s=(loop["pin_thread"] or {}).get("pin_s") or 0.0,
     )

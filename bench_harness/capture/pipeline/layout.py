@@ -49,9 +49,9 @@ BATCH_FIELDS = (
 )  # fmt: skip
 BATCH = struct.Struct(f"={len(BATCH_FIELDS)}d")
 COUNTER_FIELDS = (
-    "batches", "samples", "iterators", "firsts", "optimizer_steps", "tensor_bytes", "copies_pinned", "copies_pageable",
-    "copied_bytes", "copy_device_s", "copies_unread", "first_optimizer_steps", "warm_batches", "stride", "rows",
-    "block_batches", "blocks",
+    "batches", "samples", "iterators", "firsts", "optimizer_steps", "tensor_bytes", "tensors", "copies_pinned",
+    "copies_pageable", "copied_bytes", "copy_device_s", "copies_unread", "first_optimizer_steps", "warm_batches",
+    "stride", "rows", "block_batches", "blocks",
 )  # fmt: skip
 COUNTERS = struct.Struct(f"={len(COUNTER_FIELDS)}d")
 MAX_BLOCKS = 64

@@ -36,7 +36,8 @@ class Loop:
         self.firsts = 0
         self.optimizer_steps = 0
         self.first_optimizer_steps = 0
-        self.tensor_bytes = 0.0
+        self.tensor_bytes = 0
+        self.tensors = 0
         self.copies_pinned = 0
         self.copies_pageable = 0
         self.copied_bytes = 0.0
@@ -113,6 +114,7 @@ class Loop:
             self.firsts,
             self.optimizer_steps,
             self.tensor_bytes,
+            self.tensors,
             self.copies_pinned,
             self.copies_pageable,
             self.copied_bytes,

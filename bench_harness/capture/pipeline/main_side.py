@@ -13,7 +13,8 @@ from bench_harness.capture.pipeline.layout import MAX_SLOTS, Ring
 from bench_harness.capture.pipeline.loop import Loop, cpus
 from bench_harness.capture.pipeline.naming import Named, Names
 
-_MAX_DEPTH = 4
+# How far a batch is looked into for its tensors, which is done for few batches.
+_MAX_DEPTH, _MAX_ITEMS = 4, 100
 
 
 class Link:
@@ -168,7 +169,8 @@ class MainSide:
         loop.batches += 1
         loop.samples += pending[1]
         if loop.batches & (loop.batches - 1) == 0:
-            loop.tensor_bytes = _tensor_bytes(batch)
+            sizes = _tensor_sizes(batch)
+            loop.tensors, loop.tensor_bytes = len(sizes), sum(sizes)
             if self._copying is None:
                 self._watch_copies()
             loop.describe(copies=self._copying)
@@ -182,7 +184,7 @@ class MainSide:
         self, iteration: Iteration, iterator: Any, request_s: float, steady: float, now: float
     ) -> list[float]:
         receipts, link = iteration.receipts, iteration.link
-        index = iterator._rcvd_idx - 1 if iteration.in_order else receipts[-1][0]
+        index = iterator._rcvd_idx - 1 if iteration.in_order else receipts[-1][0] if receipts else -1
         sent = iteration.sent.pop(index, 0.0)
         if iterator._send_idx > iteration.sent_until:
             for number in range(iteration.sent_until, iterator._send_idx):
@@ -275,15 +277,13 @@ def timed_receiver(link: Link, receive: Callable[..., Any]) -> Callable[..., Any
     return received
 
 
-def _tensor_bytes(batch: Any, depth: int = 0) -> float:
-    """Return the bytes of the tensors and arrays in a batch; containers a few levels deep are looked into."""
+def _tensor_sizes(batch: Any, depth: int = 0) -> list[int]:
+    """Return the bytes of each tensor and array in a batch; containers a few levels deep are looked into."""
     size = getattr(batch, "nbytes", None)
     if isinstance(size, int):
-        return size
-    if depth == _MAX_DEPTH:
-        return 0
+        return [size]
     if isinstance(batch, dict):
         batch = list(batch.values())
-    if isinstance(batch, (list, tuple)):
-        return sum(_tensor_bytes(item, depth + 1) for item in batch[:1000])
-    return 0
+    if depth == _MAX_DEPTH or not isinstance(batch, (list, tuple)):
+        return []
+    return [size for item in batch[:_MAX_ITEMS] for size in _tensor_sizes(item, depth + 1)]

@@ -61,6 +61,7 @@ class Evidence:
     cpus: int = 1
     message_bytes: float = 0.0
     tensor_bytes: float = 0.0
+    tensors: int = 0
     pageable_copies: int = 0
     pin_s: float = 0.0
 
@@ -168,12 +169,14 @@ def _loader_lines(evidence: Evidence, loader: float, transport: float) -> list[s
 
 def _transport_lines(evidence: Evidence, loader: float, transport: float) -> list[str]:
     lines = [
-        f"transport takes {transport:.0%} of the steady time, waiting for fetches {loader:.0%}: batches are fetched "
-        f"and not there ({evidence.transport_share:.0%}), or main unpickles them ({evidence.receive_share:.0%})",
-        f"pickling takes {_milliseconds(evidence.pickle_s)} per batch, unpickling {_milliseconds(evidence.receive_s)}; "
-        f"a message has {_kilobytes(evidence.message_bytes)}, its tensors {_kilobytes(evidence.tensor_bytes)}",
+        f"transport takes {transport:.0%} of the steady time, waiting for fetches {loader:.0%}: main waits for what is "
+        f"fetched ({transport - evidence.receive_share - evidence.own_share:.0%}), unpickles "
+        f"({evidence.receive_share:.0%}), draws and sends indices ({evidence.own_share:.0%})",
+        f"pickling takes {_duration(evidence.pickle_s)} per batch, unpickling {_duration(evidence.receive_s)}; "
+        f"a message has {_kilobytes(evidence.message_bytes)}, its {evidence.tensors} tensors and arrays "
+        f"{_kilobytes(evidence.tensor_bytes)}",
     ]
-    if evidence.busy_share is not None:
+    if evidence.busy_share is not None and evidence.busy_share < 0.5:
         lines.append(f"the workers fetch only {evidence.busy_share:.0%} of their time: more of them will not help")
     if evidence.own_share > 0.5 * transport:
         lines.append(
@@ -188,9 +191,12 @@ def _transport_lines(evidence: Evidence, loader: float, transport: float) -> lis
             "pickled, sent through a pipe and unpickled by main"
         )
     else:
-        lines.append("the cost is per message and tensor, not per byte: larger batches, fewer tensors per batch")
+        lines.append(
+            "the cost is per message and tensor, not per byte: larger batches, fewer tensors in each; main asks the "
+            "worker for a file descriptor per tensor, which set_sharing_strategy('file_system') avoids"
+        )
     if evidence.pin_s:
-        lines.append(f"the pin-memory thread takes {_milliseconds(evidence.pin_s)} per batch of it")
+        lines.append(f"the pin-memory thread takes {_duration(evidence.pin_s)} per batch of it")
     return lines
 
 
@@ -209,8 +215,11 @@ def _copy_lines(evidence: Evidence) -> list[str]:
 def _step_lines(evidence: Evidence, wait: float) -> list[str]:
     lines = [
         f"main waits {wait:.0%} of the steady time for batches (under {WAIT_MARGIN:.0%}): loading hides behind the "
-        f"step, which takes {evidence.step_share:.0%} ({_milliseconds(evidence.step_s)} per batch)"
+        f"step, which takes {evidence.step_share:.0%} ({_duration(evidence.step_s)} per batch)"
     ]
+    serial = evidence.receive_share + evidence.own_share
+    if serial >= WAIT_MARGIN:
+        lines.append(f"another {serial:.0%} of main goes into transport: unpickling, drawing and sending indices")
     enough = _workers_needed(evidence, evidence.batches_per_s)
     if enough is not None and enough < evidence.workers:
         lines.append(f"{_workers(enough)} would keep up: {_per_batch(evidence)} per batch in each")
@@ -230,8 +239,8 @@ def _digits(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{_digits(seconds * 1e3)} ms"
+def _duration(seconds: float) -> str:
+    return f"{_digits(seconds * 1e6)} us" if seconds < 1e-4 else f"{_digits(seconds * 1e3)} ms"
 
 
 def _kilobytes(size_bytes: float) -> str:
@@ -251,4 +260,4 @@ def _workers(count: int) -> str:
 
 
 def _per_batch(evidence: Evidence) -> str:
-    return f"{_milliseconds(evidence.fetch_s)} to fetch and {_milliseconds(evidence.collate_s)} to collate"
+    return f"{_duration(evidence.fetch_s)} to fetch and {_duration(evidence.collate_s)} to collate"
