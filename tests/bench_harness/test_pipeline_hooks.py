@@ -164,12 +164,12 @@ def test_without_workers(capture: Capture) -> None:
 
 
 def test_two_loaders_at_once_do_not_count_each_other(capture: Capture) -> None:
-    slow = DataLoader(Items(20, seconds=0.01))
+    slow = DataLoader(Items(20, seconds=0.04))
     quick = DataLoader(Items(20))
     for _ in zip(slow, quick, strict=True):
         time.sleep(0.002)
-    assert capture.loop("slow")["per_batch"]["step_s"]["mean"] < 0.01
-    assert capture.loop("quick")["per_batch"]["step_s"]["mean"] < 0.01
+    assert capture.loop("slow")["per_batch"]["step_s"]["mean"] < 0.03
+    assert capture.loop("quick")["per_batch"]["step_s"]["mean"] < 0.03
 
 
 def test_validation_between_steps_is_not_the_training_steps(capture: Capture) -> None:
@@ -268,8 +268,11 @@ def test_errors_of_the_dataset_arrive_and_what_was_before_is_kept(capture: Captu
             return super().__getitem__(index)
 
     failing = forked(Failing(20), batch_size=1, num_workers=2)
+    iterator = iter(failing)
     with pytest.raises(ValueError, match="no such item"):
-        iterate(failing)
+        iterate(iterator)
+    # torch leaves the iterator in a cycle with its exception; once that is collected, it waits 5 s for each worker.
+    iterator._shutdown_workers()
     assert capture.loop("failing")["batches"] == 15
 
 
