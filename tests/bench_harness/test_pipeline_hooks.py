@@ -7,14 +7,16 @@ import multiprocessing.process
 import os
 import subprocess
 import sys
+import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench_harness.capture.pipeline import hooks, layout, naming, replacements
+from bench_harness.capture.pipeline import hooks, layout, naming, replacements, worker_side
 from bench_harness.capture.pipeline.aggregate import Pipeline, read_pipeline
 from bench_harness.capture.pipeline.context import Context, EnoughBatches, Overrides
 
@@ -352,6 +354,38 @@ def test_enough_batches(capture: Capture) -> None:
         iterate(loader)
     assert capture.loop("loader")["batches"] == 9
     assert capture.loop("loader")["steady"]["batches"] == 7
+
+
+def test_enough_batches_in_a_thread_end_its_loop(capture: Capture) -> None:
+    capture.install(stop_after_batches=3)
+    seen: list[Any] = []
+    thread = threading.Thread(target=lambda: seen.extend(DataLoader(Items(9))))
+    thread.start()
+    thread.join()
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "pickled_until", "cpu_s", "switches", "stalled_s"),
+    [
+        ("waits for the interpreter throughout", 2.0, 0.5, 1000, 0.5),
+        ("until pickling ended", 1.25, 0.25, 1000, 0.25),
+        ("works all the while", 2.0, 1.0, 1000, 0.0),
+        ("sleeps on something else", 2.0, 0.0, 2, 0.01),
+        ("pickling was over", 0.5, 0.0, 1000, 0.0),
+    ],
+)
+def test_a_fetch_that_could_not_run_for_pickling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    what: str, pickled_until: float, cpu_s: float, switches: int, stalled_s: float,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(worker_side.sys, "getswitchinterval", lambda: 0.005)
+    before = types.SimpleNamespace(ru_utime=0.0, ru_stime=0.0, ru_nvcsw=0)
+    after = types.SimpleNamespace(ru_utime=cpu_s, ru_stime=0.0, ru_nvcsw=switches)
+    monkeypatch.setattr(worker_side, "_used_by_thread", lambda: after)
+    side = worker_side.WorkerSide(Context(tmp_path, "main.1", "worker"))
+    side._pickled_until = pickled_until
+    assert side._stalled(1.0, 2.0, before) == pytest.approx(stalled_s), what
 
 
 # --- verdicts of real loops, with margins that a loaded machine does not use up

@@ -173,7 +173,7 @@ def _transport_lines(evidence: Evidence, loader: float, transport: float) -> lis
         f"fetched ({transport - evidence.receive_share - evidence.own_share:.0%}), unpickles "
         f"({evidence.receive_share:.0%}), draws and sends indices ({evidence.own_share:.0%})",
         f"pickling takes {_duration(evidence.pickle_s)} per batch, unpickling {_duration(evidence.receive_s)}; "
-        f"a message has {_kilobytes(evidence.message_bytes)}, its {evidence.tensors} tensors and arrays "
+        f"a message has {_kilobytes(evidence.message_bytes)}, its tensors and arrays ({evidence.tensors}) "
         f"{_kilobytes(evidence.tensor_bytes)}",
     ]
     if evidence.busy_share is not None and evidence.busy_share < 0.5:
