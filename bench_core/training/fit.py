@@ -301,6 +301,8 @@ def _quiet_lightning() -> Iterator[None]:
             warnings.simplefilter("ignore", PossibleUserWarning)
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")
             warnings.filterwarnings("ignore", message=".*treespec.*")  # of Lightning's own use of torch
+            # A profiler may begin before the logger; the segment's folder is new all the same.
+            warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")
             for logger in loggers:
                 logger.setLevel(logging.ERROR)
             yield

@@ -4,7 +4,7 @@
     trainer = Trainer(profiler=WorkersProfiler("profiles"))
 
 For each call of the trainer (fit, validate, test, predict) it makes a folder such as `fit-workers`, or `fit-workers-2`
-where that is taken, and with several processes `fit-workers-rank1`. In it lies what `bench_harness.capture.capture`
+where that is taken, and with several processes `fit-workers-rank1`. In it lies what `bench_harness.capture.library`
 leaves of the main process and every worker, and actions.json and actions.txt. No file that was there is touched.
 
 There is no callback to add: what one would tell, the trainer's stage and epoch and that an exception ended the run, is
@@ -61,15 +61,19 @@ class Recording:
         write_atomically(self.folder / "actions.json", json.dumps(document, indent=1).encode())
         write_atomically(self.folder / "actions.txt", actions_text(title, rows, wall_s).encode())
 
-    def end(self) -> None:
-        """End the capture, and merge what the processes left; where that fails, the training is done nevertheless."""
+    def end(self, error: BaseException | None) -> None:
+        """End the capture and merge what the processes left; where that fails, the training is done nevertheless.
+
+        Args:
+            error: what ended the run; it is not complete then.
+        """
         run, self._run = self._run, None
         if run is None:
             return
         try:
-            run.__exit__(None, None, None)
-        except Exception as error:
-            warnings.warn(f"{self.folder}: the profile is incomplete: {error}", RuntimeWarning, stacklevel=2)
+            run.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+        except Exception as failure:
+            warnings.warn(f"{self.folder}: the profile is incomplete: {failure}", RuntimeWarning, stacklevel=2)
 
 
 def new_folder(parent: Path, name: str) -> Path:
@@ -87,9 +91,10 @@ def new_folder(parent: Path, name: str) -> Path:
 
 def active_folder() -> Path | None:
     """Return the run folder of the capture that is under way in this process, as under `bench profile`."""
-    runtime = importlib.import_module("bench_harness.capture.runtime")
+    from bench_harness.capture import runtime
+
     active = runtime.current()
-    return None if active is None else Path(active.folder)
+    return None if active is None else active.folder.parent  # it keeps the folder of the segments
 
 
 class _Where:
@@ -115,6 +120,13 @@ class _Where:
             return Place(self._stage)
         stage = getattr(trainer.state.stage, "value", self._stage)
         return Place(stage, trainer.current_epoch if self._in_epochs else None)
+
+    def error(self) -> BaseException | None:
+        """Return what ended the run, if an exception did; it may be over by now."""
+        trainer = self._trainer() if self._trainer is not None else None
+        if trainer is None or trainer.state.status != "interrupted":
+            return None
+        return sys.exc_info()[1] or RuntimeError(f"{self._stage} was interrupted")
 
 
 @functools.cache
@@ -149,10 +161,10 @@ def profiler_class(package: str) -> type:
             """Make the folder and begin to capture."""
             self._finish()  # of a call that an exception ended
             super().setup(stage=stage, local_rank=local_rank, log_dir=log_dir)
-            trainer = _trainer_of(self)
-            self._where = _Where(weakref.ref(trainer) if trainer is not None else None, str(stage))
+            trainer, stage = _trainer_of(self), str(getattr(stage, "value", stage))  # an enum of Lightning's
+            self._where = _Where(weakref.ref(trainer) if trainer is not None else None, stage)
             rank = local_rank if trainer is None or local_rank is None else trainer.global_rank
-            self._recording = self._begun(str(getattr(stage, "value", stage)), rank)
+            self._recording = self._begun(stage, rank)
             self.folder = self._recording.folder
             # Lightning describes no run that an exception ended.
             atexit.register(self._finish)
@@ -163,7 +175,7 @@ def profiler_class(package: str) -> type:
             folder = new_folder(outer or Path(self.dirpath or "profiles"), name)
             run = None
             if self.engine is not None and outer is None:
-                from bench_harness.capture import capture  # type: ignore[attr-defined, unused-ignore]
+                from bench_harness.capture.library import capture
 
                 run = capture(folder, engine=self.engine)
                 run.__enter__()
@@ -199,7 +211,7 @@ def profiler_class(package: str) -> type:
             atexit.unregister(self._finish)
             recording.write_actions(self._times)
             self._times.reset()
-            recording.end()
+            recording.end(self._where.error())
             self._rank_zero_info(f"WorkersProfiler: {recording.folder}")
 
         def __reduce__(self) -> tuple[Any, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from bench_core.__main__ import main
 from bench_core.training.runs import Run, registered
 
 pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("one_thread")]
+REPOSITORY = Path(__file__).resolve().parents[2]
 Train = Callable[..., int]
 
 
@@ -87,3 +90,50 @@ def test_a_report_that_fails_hides_no_reason(
     stderr = capsys.readouterr().err
     assert "warning: --profiler: no report of the run until then: OSError: disk full" in stderr
     assert "the loss of step 3 is nan" in stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("bench_harness"), reason="bench_harness is not installed")
+def test_the_profiler_of_bench_harness_sees_the_workers(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its pyproject.toml registers it, whatever is installed here."""
+    offer_what_bench_harness_registers(tmp_path / "site", monkeypatch)
+    assert train("--profiler", "workers") == 0
+    (folder,) = profiles(only_run(tmp_path), 0)
+    assert folder.name == "fit-workers"
+    rows = json.loads((folder / "actions.json").read_text())["rows"]
+    batches = [(row["epoch"], row["calls"]) for row in rows if row["action"] == "run_training_batch"]
+    assert batches == [(0, 2), (1, 2)]
+    record = json.loads((folder / "record.json").read_text())
+    assert record["completed"]
+    assert record["workers"]["missing"] == []
+    # Two epochs of training and two validations, with two workers each.
+    assert record["workers"]["expected"] == record["workers"]["delivered"] == 8
+    functions = record["results"]["functions"]
+    calls = {row["process"]: row["calls"] for row in functions if row["name"].endswith("__getitem__") and row["own"]}
+    assert calls["workers"] == 2 * 8 + 2 * 4
+    assert (folder / record["artifacts"]["merged"]).exists()
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("bench_harness"), reason="bench_harness is not installed")
+def test_a_failed_run_is_no_complete_capture(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer_what_bench_harness_registers(tmp_path / "site", monkeypatch)
+    assert train("--arch", "tiny_models:explosive", "--profiler", "workers") == 3
+    (folder,) = profiles(only_run(tmp_path), 0)
+    record = json.loads((folder / "record.json").read_text())
+    assert not record["completed"]
+    assert "the loss of step 3 is nan" in record["results"]["processes"][0]["exception"]
+    assert record["workers"]["missing"] == []
+    assert "run_training_batch" in (folder / "actions.txt").read_text()
+
+
+def offer_what_bench_harness_registers(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a distribution of the entry point that pyproject.toml holds."""
+    tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    project = tomllib.loads((REPOSITORY / "bench_harness" / "pyproject.toml").read_text())["project"]
+    lines = [f"{name} = {found}" for name, found in project["entry-points"]["bench_core.profilers"].items()]
+    package = site / "offers-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: offers\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("\n".join(["[bench_core.profilers]", *lines, ""]))
+    monkeypatch.syspath_prepend(str(site))

@@ -7,13 +7,13 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench_harness import capture as capture_package
-from bench_harness.capture import lightning_profiler
+from bench_harness.capture import library, lightning_profiler
+from bench_harness.record import Record
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore")]
 PACKAGES = [name for name in lightning_profiler.PACKAGES if importlib.util.find_spec(name.partition(".")[0])]
@@ -28,13 +28,14 @@ class StandIn:
     def __init__(self, out: Path, engine: str) -> None:
         self.out, self.engine = out, engine
         self.state = "new"
+        self.error: BaseException | None = None
 
     def __enter__(self) -> "StandIn":
         self.state = "under way"
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.state = "ended"
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.state, self.error = "ended", error
 
 
 @pytest.fixture
@@ -42,19 +43,12 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[StandIn]:
     """The captures that are made; none is under way before."""
     made: list[StandIn] = []
 
-    def capture(out: Path, *, engine: str) -> StandIn:
+    def stand_in(out: Path, *, engine: str) -> StandIn:
         made.append(StandIn(out, engine))
         return made[-1]
 
-    monkeypatch.setattr(capture_package, "capture", capture, raising=False)
-    under_way(monkeypatch, None)
+    monkeypatch.setattr(library, "capture", stand_in)
     return made
-
-
-def under_way(monkeypatch: pytest.MonkeyPatch, active: Any) -> None:
-    runtime = ModuleType("bench_harness.capture.runtime")
-    runtime.current = lambda: active  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "bench_harness.capture.runtime", runtime)
 
 
 def demos(package: str) -> Any:
@@ -167,19 +161,34 @@ def test_every_call_of_a_trainer_has_a_folder_of_its_own(tmp_path: Path, capture
     assert [made.state for made in captures] == 3 * ["ended"]
 
 
-def test_an_outer_capture_is_the_only_one(
-    tmp_path: Path, captures: list[StandIn], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outer_capture_is_the_only_one(tmp_path: Path) -> None:
     """A second cProfile in a process is an error from Python 3.12 on."""
-    outer = tmp_path / "run"
-    outer.mkdir()
-    under_way(monkeypatch, SimpleNamespace(folder=outer))
-    package = PACKAGES[0]
-    profiler = lightning_profiler.workers_profiler(tmp_path / "segment")
-    trainer(package, profiler, max_epochs=1).fit(demos(package).BoringModel())
-    assert captures == []
-    assert sorted(path.name for path in outer.glob("*/*")) == ["actions.json", "actions.txt"]
-    assert not (tmp_path / "segment").exists()
+    outer, segment = tmp_path / "run", tmp_path / "segment"
+    with library.capture(outer):
+        trainer(PACKAGES[0], lightning_profiler.workers_profiler(segment), max_epochs=1).fit(
+            demos(PACKAGES[0]).BoringModel()
+        )
+    assert sorted(path.name for path in (outer / "fit-workers").iterdir()) == ["actions.json", "actions.txt"]
+    assert (outer / "record.json").exists()
+    assert not segment.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_workers_of_a_fit_are_captured(tmp_path: Path) -> None:
+    class Counted(demos(PACKAGES[0]).RandomDataset):  # type: ignore[misc]
+        def __getitem__(self, index: int) -> Any:
+            return super().__getitem__(index)
+
+    how = {"num_workers": 2, "multiprocessing_context": "fork", "persistent_workers": True}
+    loader = importlib.import_module("torch.utils.data").DataLoader(Counted(32, BATCHES), **how)
+    profiler = lightning_profiler.workers_profiler(tmp_path)
+    fitting = trainer(PACKAGES[0], profiler, limit_val_batches=0, log_every_n_steps=1)
+    fitting.fit(demos(PACKAGES[0]).BoringModel(), loader)
+    record = Record.read(tmp_path / "fit-workers")
+    assert record.completed
+    assert record.workers == {"expected": 2, "delivered": 2, "missing": []}
+    calls = {row["process"]: row["calls"] for row in record.results["functions"] if row["name"] == "__getitem__"}
+    assert calls["workers"] == EPOCHS * BATCHES
 
 
 def test_an_exception_leaves_the_actions_until_then(tmp_path: Path, captures: list[StandIn]) -> None:
@@ -201,6 +210,7 @@ def test_an_exception_leaves_the_actions_until_then(tmp_path: Path, captures: li
     assert [made.state for made in captures] == ["under way"]
     profiler.setup("fit")  # the next call of the trainer
     assert [made.state for made in captures] == ["ended", "under way"]
+    assert str(captures[0].error) == "fit was interrupted"
     profiler.describe()
 
 
