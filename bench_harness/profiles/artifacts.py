@@ -1,7 +1,7 @@
 """Files of a merged run: merged ones always, those of single processes while the size of a capture allows."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench_harness.errors import MissingPackageError
@@ -9,12 +9,15 @@ from bench_harness.profiles import statistics, text
 from bench_harness.profiles.flame_page import render_page
 from bench_harness.profiles.merged import Merged
 from bench_harness.profiles.phases import Captured
+from bench_harness.profiles.pruning import fitting
 from bench_harness.profiles.speedscope import speedscope_document
+from bench_harness.profiles.statistics import Folded
 from bench_harness.run_folders import safe_name
 from bench_harness.segments import FOLDER, write_atomically
 
 BUDGET_BYTES = 5_000_000  # of a whole run's folder
 RECORD_BYTES = 500_000  # kept free for the record and what else is written there
+STACKS_BYTES = 1_500_000  # of a merged file of stacks
 PROCESSES = "processes"
 
 
@@ -56,24 +59,41 @@ def _write_stacks(merged: Merged, folder: Path) -> None:
         return
     # A run whose processes used different engines has both files; the profile comes first then.
     key = "speedscope" if "merged" in merged.artifacts else "merged"
-    document = json.dumps(speedscope_document(stacks, folder.name), separators=(",", ":"))
-    _write(merged, folder, key, "merged.speedscope.json", document)
-    if merged.engine != "pyinstrument":
-        return
+    _write_fitting(merged, folder, key, "merged.speedscope.json", stacks, lambda kept: _document(kept, folder.name))
+    if merged.engine == "pyinstrument":
+        try:
+            _write_fitting(merged, folder, "html", "merged.html", stacks, lambda kept: _page(merged, kept, folder.name))
+        except MissingPackageError as error:
+            merged.warnings.append(f"merged.html was not written: {error}")
+
+
+def _write_fitting(
+    merged: Merged,
+    folder: Path,
+    key: str,
+    name: str,
+    stacks: Mapping[str, Folded],
+    render: Callable[[Mapping[str, Folded]], str],
+) -> None:
+    content, was_cut = fitting(stacks, render, STACKS_BYTES)
+    _write(merged, folder, key, name, content)
+    if was_cut:
+        merged.warnings.append(f"{name}: rare stacks were cut, their time is in [rare stacks] of their callers")
+
+
+def _document(stacks: Mapping[str, Folded], name: str) -> str:
+    return json.dumps(speedscope_document(stacks, name), separators=(",", ":"))
+
+
+def _page(merged: Merged, stacks: Mapping[str, Folded], title: str) -> str:
     states = [process.segment.state for process in merged.processes if process.segment.state is not None]
-    interval_s = min((each.interval_s for each in merged.processes if each.interval_s), default=0.001)
-    try:
-        page = render_page(
-            stacks,
-            title=folder.name,
-            seconds=sum(map(sum, (folded.values() for folded in stacks.values()))),
-            cpu_s=sum(state.cpu_s for state in states),
-            interval_s=interval_s,
-        )
-    except (MissingPackageError, RecursionError) as error:
-        merged.warnings.append(f"merged.html was not written: {error}")
-        return
-    _write(merged, folder, "html", "merged.html", page)
+    return render_page(
+        stacks,
+        title=title,
+        seconds=sum(sum(folded.values()) for folded in stacks.values()),
+        cpu_s=sum(state.cpu_s for state in states),
+        interval_s=min((each.interval_s for each in merged.processes if each.interval_s), default=0.001),
+    )
 
 
 def _write(merged: Merged, folder: Path, key: str, name: str, content: str) -> None:
@@ -107,8 +127,8 @@ def _files_of(merged: Merged, process: Captured) -> dict[str, tuple[str, Callabl
     if profile:
         files["prof"] = (f"{stem}.prof", lambda: statistics.profile_bytes(profile))
     if stacks is not None:
-        document = speedscope_document({process.label: stacks}, process.label)
-        files["speedscope"] = (f"{stem}.speedscope.json", lambda: json.dumps(document, separators=(",", ":")).encode())
+        own = {process.label: stacks}
+        files["speedscope"] = (f"{stem}.speedscope.json", lambda: _document(own, process.label).encode())
     return files
 
 

@@ -1,7 +1,6 @@
 """The merged page of pyinstrument: one tree, the processes of a run its first branches."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from bench_harness.optional import require
 from bench_harness.profiles.own_code import is_synthetic
@@ -10,7 +9,6 @@ from bench_harness.profiles.waiting_functions import PROCESS_FILE
 
 # pyinstrument writes its tree recursively: deeper stacks would meet Python's limit.
 MAX_DEPTH = 400
-MAX_SAMPLES = 100_000  # of which pyinstrument drops some otherwise, saying so on stderr
 
 
 def render_page(stacks: Mapping[str, Folded], *, title: str, seconds: float, cpu_s: float, interval_s: float) -> str:
@@ -24,7 +22,7 @@ def render_page(stacks: Mapping[str, Folded], *, title: str, seconds: float, cpu
     records = [
         ([_identifier((PROCESS_FILE, 0, label)), *map(_identifier, _cut(stack))], weight)
         for label, folded in stacks.items()
-        for stack, weight in _heaviest(folded, MAX_SAMPLES // max(1, len(stacks)))
+        for stack, weight in sorted(folded.items())  # stacks that share callers side by side: they become one branch
     ]
     page: str = renderer().render(
         session.from_json(
@@ -55,8 +53,3 @@ def _cut(stack: tuple[Function, ...]) -> tuple[Function, ...]:
         return stack
     return (*stack[: MAX_DEPTH - 2], ("<cut>", 0, f"[{len(stack) - MAX_DEPTH + 1} frames]"), stack[-1])
 
-
-def _heaviest(folded: Folded, count: int) -> list[tuple[tuple[Function, ...], float]]:
-    """Return the stacks with most time, side by side where they share callers."""
-    items: list[Any] = sorted(folded.items(), key=lambda item: -item[1])[:count]
-    return sorted(items)

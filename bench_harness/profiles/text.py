@@ -149,7 +149,7 @@ def shown_place(function: Function, own: OwnCode) -> str:
     """Return file:line(name), or the name of a function without a file."""
     file, line, _ = function
     name = shown_name(function)
-    return name if file in ("", "~") else f"{own.shown(file)}:{line}({name})"
+    return name if file in ("", "~", "<built-in>") else f"{own.shown(file)}:{line}({name})"
 
 
 def _interval(processes: Sequence[Captured]) -> float | None:

@@ -148,7 +148,7 @@ def _table(title: str, rows: list[dict[str, Any]], prefix: str, whole: float) ->
 def place(row: Mapping[str, Any]) -> str:
     """Return name (file:line) of a row of functions, the folders of a long path left out."""
     file = row["file"]
-    if file in ("", "~"):
+    if file in ("", "~", "<built-in>"):
         return str(row["name"])
     room = MAX_PLACE - len(f"{row['name']} (../:{row['line']})")
     name, *folders = reversed(PurePosixPath(file).parts)

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench_harness.errors import RecordError
-from bench_harness.profiles import statistics
+from bench_harness.profiles import artifacts, statistics
 from bench_harness.profiles.flame_page import MAX_DEPTH, render_page
 from bench_harness.profiles.merging import merge
+from bench_harness.profiles.pruning import CUT, prune
 from bench_harness.profiles.speedscope import SCHEMA, speedscope_document, stacks_by_process
 from bench_harness.profiles.statistics import Folded, Function
 from bench_harness.segments import FOLDER, Identity, Stacks, State, announce, write_document
@@ -126,6 +129,42 @@ def test_real_stacks_of_pyinstrument_are_shown() -> None:
         folded[key] = folded.get(key, 0.0) + seconds
     tree = rendered({"main": folded})["frame_tree"]
     assert tree["time"] == pytest.approx(sum(folded.values()), rel=1e-3)
+
+
+functions = st.tuples(st.just("/own/a.py"), st.integers(0, 3), st.just("f"))
+foldeds = st.dictionaries(st.lists(functions, max_size=6).map(tuple), st.integers(1, 9).map(float), max_size=20)
+
+
+@given(foldeds, st.integers(0, 30))
+@settings(max_examples=50, deadline=None)
+def test_pruning_keeps_the_time_and_the_frequent_stacks(folded: Folded, max_nodes: int) -> None:
+    pruned = prune(folded, max_nodes)
+    assert sum(pruned.values()) == sum(folded.values())
+    nodes = {stack[:end] for stack in pruned for end in range(1, len(stack) + 1) if stack[end - 1] != CUT}
+    assert len(nodes) <= max_nodes
+    whole = {stack: weight for stack, weight in pruned.items() if CUT not in stack}
+    assert all(folded[stack] == weight for stack, weight in whole.items())
+    everywhere = {stack[:end] for stack in folded for end in range(1, len(stack) + 1)}
+    if len(everywhere) <= max_nodes:
+        assert pruned == folded
+
+
+def test_large_files_of_stacks_are_cut_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    announce(folder, Identity("main"))
+    write_document(folder / "main.json", State(Identity("main"), "pyinstrument", final=True, wall_s=9.0))
+    frames = [(f"f{number}", "/own/a.py", number) for number in range(600)]
+    samples = [[0, number, 599 - number] for number in range(600)]
+    write_document(folder / "main.stacks.json", Stacks(0.01, frames, samples, [0.01] * 599 + [5.0]))
+    monkeypatch.setattr(artifacts, "STACKS_BYTES", 20_000)
+    merged = merge(tmp_path)
+    assert (tmp_path / "merged.speedscope.json").stat().st_size <= 20_000
+    assert [line.partition(":")[0] for line in merged.warnings] == ["merged.speedscope.json", "merged.html"]
+    document = json.loads((tmp_path / "merged.speedscope.json").read_text())
+    check_speedscope(document)
+    assert document["profiles"][0]["endValue"] == pytest.approx(599 * 0.01 + 5.0)
+    assert {"f599", "[rare stacks]"} <= {frame["name"] for frame in document["shared"]["frames"]}
 
 
 def spied(**process: Any) -> dict[str, Any]:
