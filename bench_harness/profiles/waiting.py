@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from bench_harness.profiles import waiting_functions as known
 from bench_harness.profiles.own_code import is_harness, is_synthetic
-from bench_harness.profiles.statistics import Cost, Folded, Function, Profile, Times, costs, stack_costs
+from bench_harness.profiles.statistics import Cost, Entry, Folded, Function, Profile, Times, costs, stack_costs
 from bench_harness.segments import Role
 
 Kind = Literal["for loader", "for main", "idle"]
@@ -22,6 +22,7 @@ HARNESS = "the harness itself"
 BACKGROUND = "waiting threads in the background"
 Shares = dict[str, float]  # of Kind and BACKGROUND; sums to 1
 NO_PYTHON = "no Python function was running"
+_ROUNDING_S = 1e-9
 _PIPELINE = "/bench_harness/capture/pipeline/"
 
 
@@ -89,8 +90,7 @@ def account_of_profile(profile: Profile, role: Role) -> Account:
         elif known.is_waiting_python(function):
             _book(waited, waiters.of(function, False), 0, cost.own_s)
         else:
-            edges = profile[function].callers or {_NOBODY: profile[function].times}
-            for caller, times in edges.items():
+            for caller, times in _edges(profile[function]).items():
                 if known.is_waiting_builtin(function, caller):
                     _book(waited, waiters.of(caller, False), times[0], times[2])
                     cost = _less(cost, times, 1.0)
@@ -98,11 +98,18 @@ def account_of_profile(profile: Profile, role: Role) -> Account:
                     account.leave_out(HARNESS, min(cost.own_s, times[2] * part))
                     cost = _less(cost, times, part)
             # What rounding leaves of a function that only waits is no work.
-            if cost.calls or cost.own_s > 1e-9:
+            if cost.calls or cost.own_s > _ROUNDING_S:
                 account.functions[function] = cost
     for kind, (calls, seconds) in waited.items():
         account.add_waiting(kind, seconds, round(calls))
     return account
+
+
+def _edges(entry: Entry) -> dict[Function, Times]:
+    """Return the calls by each caller; _NOBODY made those that no caller accounts for."""
+    calls, own_s, total_s = (entry.times[i] - sum(times[i] for times in entry.callers.values()) for i in (1, 2, 3))
+    rest = (max(0, calls), 0, max(0.0, own_s), max(0.0, total_s))
+    return {**entry.callers, _NOBODY: rest} if calls > 0 or own_s > _ROUNDING_S else entry.callers
 
 
 def _less(cost: Cost, times: Times, part: float) -> Cost:

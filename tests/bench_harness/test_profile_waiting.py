@@ -158,6 +158,13 @@ def test_a_lock_that_several_share_is_split_by_its_callers() -> None:
     assert [cost.calls for cost in account.waiting.values()] == [3, 1]
 
 
+def test_a_lock_without_a_caller_waits_too() -> None:
+    profile = {ACQUIRE: Entry((4, 4, 1.0, 2.0), {USER: (1, 1, 0.25, 0.25)}), READ: Entry((1, 1, 0.5, 0.5), {})}
+    account = account_of_profile(profile, "main")
+    assert (kinds(account), account.waiting["idle"].calls) == ({"idle": 1.0}, 4)
+    assert set(account.functions) == {READ}
+
+
 def test_reading_is_split_between_files_and_processes() -> None:
     edges = {USER: (2, 2, 0.5, 0.5), MP_LOW: (1, 1, 0.25, 0.25)}
     profile = {READ: Entry((3, 3, 0.75, 0.75), edges), **chain(USER, NEXT, MP_GET, MP_RECV, MP_LOW, seconds=0.0)}

@@ -80,6 +80,7 @@ class Watched(Numbers):
         return item
 
     def start_worker(self, worker: int) -> None:
+        self.capture.profile.disable()  # of main, which this process inherited: only one can be active
         identity = Identity(f"main.{worker + 1}", "worker", 0, "numbers", worker, 0, os.getpid())
         self.capture = Capture(Path(sys.argv[1]) / FOLDER, identity)
         self.capture.profile.enable()
@@ -105,6 +106,7 @@ def set_up() -> None:
 def train(capture: Capture) -> None:
     set_up()
     numbers = Watched()
+    numbers.capture = capture
     loader = DataLoader(
         numbers, batch_size=2, num_workers=2, worker_init_fn=numbers.start_worker, multiprocessing_context="fork"
     )
