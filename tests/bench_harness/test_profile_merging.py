@@ -27,7 +27,7 @@ TRAIN = (str(SCRIPT), 1, "train")
 
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder that main, two workers (the second without a last dump) and a lost helper left."""
+    """A run folder that main, two workers (the second without a last dump) and a lost watcher left."""
     run = tmp_path_factory.mktemp("captured") / "run"
     subprocess.run([sys.executable, str(SCRIPT), str(run)], timeout=120, check=True)
     return run
@@ -52,11 +52,11 @@ def rows_named(merged: Merged, name: str) -> dict[str, dict[str, Any]]:
 
 def test_who_delivered_and_who_is_missing(merged: Merged) -> None:
     assert (merged.workers["expected"], merged.workers["delivered"]) == (3, 1)
-    worker, helper = merged.workers["missing"]
+    worker, watcher = merged.workers["missing"]
     assert (worker["loader"], worker["worker"], worker["epoch"], worker["partial"]) == ("numbers", 1, 0, True)
     assert worker["reason"] == "ended without a last dump"
-    assert (helper["name"], helper["pid"], helper["partial"]) == ("Helper", 1, False)
-    assert helper["reason"] == "started, and left no state"
+    assert (watcher["name"], watcher["pid"], watcher["partial"]) == ("Watcher", 1, False)
+    assert watcher["reason"] == "started, and left no state"
     assert [line for line in merged.warnings if "partial" in line] == [
         "numbers-worker-1-epoch-0 is partial: captured up to its last dump; functions still open then are not counted"
     ]
@@ -119,7 +119,7 @@ def test_files_of_the_run(run: Path, merged: Merged) -> None:
     kinds = {"prof": ".prof", "text": ".txt", "lib_text": ".lib.txt"}
     for label in labels:
         assert merged.files[label] == {kind: f"processes/{label}{ending}" for kind, ending in kinds.items()}
-    assert merged.files["Helper-3"] == {}
+    assert merged.files["Watcher-3"] == {}
     total = pstats.Stats(str(run / "processes/main.prof"), stream=io.StringIO())
     for label in labels[1:]:
         total.add(str(run / f"processes/{label}.prof"))
@@ -131,7 +131,7 @@ def test_files_of_the_run(run: Path, merged: Merged) -> None:
 def test_texts(run: Path, merged: Merged) -> None:
     text = (run / "merged.txt").read_text().splitlines()
     assert text[0].startswith("1 of 3 workers delivered; missing: numbers worker 1 epoch 0 pid ")
-    assert "Helper pid 1 (started, and left no state; nothing left)" in text[0]
+    assert "Watcher pid 1 (started, and left no state; nothing left)" in text[0]
     assert text[1].startswith("numbers-worker-1-epoch-0: partial, up to its last dump; calls still open")
     assert text[2] == "command: train.py --fast"
     assert any(line.startswith("main waited ") and "for the loader (" in line for line in text)

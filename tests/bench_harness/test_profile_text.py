@@ -35,7 +35,7 @@ def process(label: str, **more: Any) -> dict[str, Any]:
 def record(**results: Any) -> Record:
     missing = [
         {"rank": 1, "loader": "train", "worker": 3, "epoch": 0, "pid": 77, "reason": "SIGKILL", "partial": True},
-        {"rank": 0, "name": "Helper", "pid": 78, "reason": "started, and left no state", "partial": False},
+        {"rank": 0, "name": "Watcher", "pid": 78, "reason": "started, and left no state", "partial": False},
     ]
     whole = {
         "pipeline": {"lines": ["loader-bound: main waits 61 %", "workers spend 80 % in fetch"]},
@@ -102,7 +102,7 @@ def test_the_whole_report() -> None:
         "workers spend 80 % in fetch",
         "2 of 4 workers delivered; missing:",
         "  train worker 3 epoch 0 pid 77 of rank 1: SIGKILL; counted up to its last dump",
-        "  Helper pid 78: started, and left no state; nothing of it is counted",
+        "  Watcher pid 78: started, and left no state; nothing of it is counted",
         "main waited 6 s for the loader (75% of its steady state)",
         "workers waited 500 ms for main (10% of its captured time)",
         "main: own functions, steady state of 8 s",

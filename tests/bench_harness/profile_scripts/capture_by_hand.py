@@ -124,7 +124,7 @@ def main() -> None:
     announce(segments, capture.identity)
     for worker in range(2):
         announce(segments, Identity(f"main.{worker + 1}", "worker", 0, "numbers", worker, 0))
-    announce(segments, Identity("main.3", "process", name="Helper", pid=1))
+    announce(segments, Identity("main.3", "process", name="Watcher", pid=1))
     capture.profile.enable()
     train(capture)
     capture.dump(final=True)
