@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench_harness import pruning, targets
+from bench_harness import run_pruning, targets
 from bench_harness.config import load_config, nearest
 from bench_harness.errors import ExitCode, UsageError
 from bench_harness.git import tracked_files
@@ -66,12 +66,12 @@ def _runs(args: argparse.Namespace) -> None:
 
 def _prune(args: argparse.Namespace) -> None:
     root = load_config().profiles
-    plan = pruning.plan(root, args.prune)
+    plan = run_pruning.plan(root, args.prune)
     _chosen([*plan.removed, *plan.kept], args.target)
     if args.target:
         plan = plan.only(args.target)
     if args.yes:
-        pruning.remove(root, plan)
+        run_pruning.remove(root, plan)
         if plan.removed:
             _update_index(root)
     if args.json:

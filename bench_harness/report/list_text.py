@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from bench_harness.pruning import Plan
 from bench_harness.report import units
 from bench_harness.report.tables import new_table, print_parts
+from bench_harness.run_pruning import Plan
 from bench_harness.targets import GROUP, Target
 
 
