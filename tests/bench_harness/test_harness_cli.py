@@ -44,7 +44,9 @@ def test_every_flag_is_explained(name: str) -> None:
         assert re.search(r"\s{2,}\w", line.strip()), f"no help in: {line}"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["summary", "--help"], ["list", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["summary", "--help"], ["list", "--help"], ["diff", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from bench_harness.__main__ import main; code = main(sys.argv[1:]);"
