@@ -67,8 +67,7 @@ def main() -> None:
 def enter_rank() -> None:
     """Capture this process, a rank that a captured launcher started as a program of its own, to its end."""
     plan = Plan.from_json(os.environ[VARIABLE])
-    number = int(os.environ.get("RANK") or os.environ["LOCAL_RANK"])
-    identity = Identity(f"rank{number}", "process", number, name="main", pid=os.getpid(), start_method="exec")
+    identity = Identity(f"rank{rank()}", "process", rank(), name="main", pid=os.getpid(), start_method="exec")
     if (plan.folder / f"{identity.serial}{ANNOUNCED}").exists():  # restarted, or a program that the rank starts
         identity.serial = f"{identity.serial}.{os.getpid()}"
     announce(plan.folder, identity)
@@ -91,8 +90,8 @@ def _wait_for_watcher(plan: Plan) -> None:
 
 
 def rank() -> int:
-    """Return the rank that torchrun and its like give a process, else 0."""
-    text = os.environ.get("RANK", "0")
+    """Return the rank that torchrun gives a process, or Lightning on one node (LOCAL_RANK alone), else 0."""
+    text = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"
     return int(text) if text.isdigit() else 0
 
 

@@ -26,6 +26,7 @@ class Run:
         started: UTC, as records spell it; clock: time.perf_counter() then.
         environment, warnings: of the record.
         exited_well: whether the target ended with exit code 0.
+        exit: its exit code and signal; wall: seconds with and without the engine; gpu: of GpuSampler.
     """
 
     folder: Path
@@ -40,7 +41,7 @@ class Run:
     exited_well: bool = True
     exit: dict[str, Any] = field(default_factory=dict)
     wall: dict[str, Any] = field(default_factory=dict)
-    extra_results: dict[str, Any] = field(default_factory=dict)
+    gpu: dict[str, Any] | None = None
 
 
 def finish_run(
@@ -79,6 +80,5 @@ def _results(run: Run, merged: Merged, pipeline: Mapping[str, Any], counts: Mapp
         "exit": run.exit,
         "counts": {**counts, "log_events": merged.log_events},
         "wall": run.wall,
-        "pipeline": dict(pipeline),
-        **run.extra_results,
+        "pipeline": {**pipeline, "gpu": run.gpu} if pipeline else {},
     }

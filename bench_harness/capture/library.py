@@ -70,7 +70,7 @@ def capture(
         hooks.uninstall()
         signals.uninstall()
         processes.uninstall()
-        running.record = keep_record(finish_run(run), folder, folder.parent.parent)
+        running.record = keep_record(finish_run(run), folder, Path("profiles"))
 
 
 def prepare_folder(folder: Path) -> Path:

@@ -128,7 +128,7 @@ def _command(interval_s: float) -> list[str]:
         raise MissingPackageError("py-spy is not installed; try: pip install 'bench_harness[sampling]'")
     # Idle threads too: waiting is reported as waiting, and shares are of wall time.
     rate = str(max(1, round(1 / interval_s)))
-    return [program, "record", "--subprocesses", "--idle", "--format", "speedscope", "--rate", rate]
+    return [program, "record", "--subprocesses", "--idle", "--function", "--format", "speedscope", "--rate", rate]
 
 
 def _end(spy: "subprocess.Popen[bytes]", log: Path) -> str:

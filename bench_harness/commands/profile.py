@@ -5,6 +5,7 @@ Runs the target unmodified under supervision; writes record.json first, then pri
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -16,16 +17,21 @@ from typing import Any
 
 from bench_harness import environment, targets
 from bench_harness.capture import bootstrap, library, outside, supervisor
-from bench_harness.capture.engines import ENGINES
+from bench_harness.capture.engines import ENGINES, check_engine
 from bench_harness.capture.finishing import Run, finish_run
+from bench_harness.capture.pipeline import sweep
 from bench_harness.capture.pipeline.context import Overrides
+from bench_harness.capture.pipeline.gpu import GpuSampler
 from bench_harness.capture.plan import Plan
+from bench_harness.capture.sweeping import sweep_target
 from bench_harness.config import Config, load_config
 from bench_harness.errors import ExitCode, UsageError
 from bench_harness.record import Record, utc_now
 from bench_harness.report import profile_text
+from bench_harness.report.sweep_plot import draw_sweep
 from bench_harness.run_folders import keep_record, run_folder
 from bench_harness.segments import FOLDER
+from bench_harness.vram.target import parse_size
 
 INTERVALS_S = {"pyinstrument": 0.001, "py-spy": 0.01}
 
@@ -66,6 +72,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--calibrate", action="store_true", help="run the target once more without the engine, and compare")
     add("--batches", type=int, metavar="N", help="end the target after N batches of its busiest DataLoader")
+    add(
+        "--sweep-workers", metavar="N,N,...", help="run the target once per num_workers of its DataLoaders, hooks alone"
+    )
+    add("--sweep-prefetch", metavar="N,N,...", help="and once per prefetch_factor")
+    add(
+        "--memory-limit",
+        metavar="SIZE",
+        help="of main and workers, for the recommendation (default: what is free): 16GB",
+    )
     add("--keep-all", action="store_true", help="keep the files of every process, past 5 MB too, and the raw segments")
     add(
         "--pid",
@@ -88,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
         return _watch(args, config)
     target = resolve_target(args)
     job = new_run(args, config, target.name, {"arguments": target.arguments, "batches": args.batches})
+    if args.sweep_workers or args.sweep_prefetch:
+        return _sweep(args, config, job, target)
     plan = plan_of(args, job.folder)
     outcome = run_once(args, job, plan, target)
     if args.calibrate:
@@ -107,6 +124,11 @@ class Target:
 
 def check_flags(args: argparse.Namespace) -> None:
     """Raise UsageError where flags are malformed or do not fit together."""
+    check_engine(args.engine)
+    if args.sweep_workers or args.sweep_prefetch:
+        sweep_settings(args)
+    if args.memory_limit:
+        parse_size(args.memory_limit)
     asked = [flag for flag in ("pid", "merge") if getattr(args, flag) is not None]
     given = bool(args.target or args.module)
     if len(asked) > 1 or (asked and given):
@@ -172,7 +194,10 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
     """Run the target under the plan, and note in `job` how it ended."""
     watcher = outside.Watcher(plan) if args.engine == "py-spy" else None
     beside = watcher.attached if watcher else lambda pid: contextlib.nullcontext()
+    gpus = GpuSampler()
+    gpus.start()
     outcome = supervisor.run_target(plan, target.command, beside, quiet=args.json)
+    job.gpu = gpus.stop()
     refused = Path(plan.segments) / bootstrap.REFUSED
     if refused.exists():
         why = refused.read_text()
@@ -213,6 +238,54 @@ def finish(args: argparse.Namespace, config: Config, job: Run) -> Record:
     roots = [root.resolve() for root in args.roots or ()] or config.profile.roots
     record = finish_run(job, roots=roots, log_functions=config.profile.log_functions, keep_all=args.keep_all)
     return keep_record(record, job.folder, config.profiles)
+
+
+def sweep_settings(args: argparse.Namespace) -> list[Overrides]:
+    """Return what to run: every number of workers with every prefetch_factor; without workers there is no prefetching.
+
+    Raises:
+        UsageError: the numbers are malformed, or prefetch_factor is swept without workers.
+    """
+    workers = _numbers(args.sweep_workers, "--sweep-workers", least=0) or [None]
+    prefetch = _numbers(args.sweep_prefetch, "--sweep-prefetch", least=1) or [None]
+    if workers == [None]:
+        raise UsageError("--sweep-prefetch: give the numbers of workers too, with --sweep-workers 2,4")
+    pairs = [(count, None if count == 0 else factor) for count in workers for factor in prefetch]
+    return [Overrides(count, factor) for count, factor in dict.fromkeys(pairs)]
+
+
+def _numbers(text: str | None, flag: str, *, least: int) -> list[int | None]:
+    if not text:
+        return []
+    words = text.split(",")
+    if not all(word.strip().isdigit() and int(word) >= least for word in words):
+        raise UsageError(f"{flag} {text}: expected integers of at least {least}, as in 1,2,4")
+    return [*sorted({int(word) for word in words})]
+
+
+def _sweep(args: argparse.Namespace, config: Config, job: Run, target: Target) -> int:
+    swept = sweep_target(target.command, sweep_settings(args), job.folder, args.batches, quiet=args.json)
+    limit = parse_size(args.memory_limit) if args.memory_limit else None
+    results = sweep.assess(swept.points, limit_bytes=limit)
+    missing: list[dict[str, Any]] = []
+    record = Record(
+        command="profile",
+        argv=args.argv,
+        started=job.started,
+        wall_s=round(time.perf_counter() - job.clock, 3),
+        completed=swept.whole and swept.delivered == swept.expected,
+        environment=job.environment,
+        warnings=[*job.warnings, *swept.warnings],
+        workers={"expected": swept.expected, "delivered": swept.delivered, "missing": missing},
+        results={"engine": "none", "target": job.target, "workload": job.workload, "sweep": results},
+    )
+    shutil.rmtree(job.folder / FOLDER)
+    measured = any(point.batches_per_s is not None for point in swept.points)
+    if measured and importlib.util.find_spec("matplotlib"):
+        draw_sweep(results, target.name, job.folder / "sweep.png")
+        record.artifacts["plot"] = "sweep.png"
+    _show(keep_record(record, job.folder, config.profiles), job.folder, args)
+    return ExitCode.FINE if measured else ExitCode.NOT_MEASURED
 
 
 def _watch(args: argparse.Namespace, config: Config) -> int:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bench_harness.record import Record
-from bench_harness.report import units
+from bench_harness.report import pipeline_text, units
 from bench_harness.report.summary_text import conditions
 from bench_harness.report.tables import new_table, print_parts
 
@@ -26,9 +26,7 @@ def parts(record: Record, where: str) -> Iterable[Any]:
     """Yield the lines and tables of the report."""
     results = record.results
     yield conditions(record.environment)
-    pipeline = results.get("pipeline") or {}
-    if pipeline.get("lines"):
-        yield "\n" + "\n".join(map(str, pipeline["lines"]))
+    yield from pipeline_text.parts(results)
     if record.workers:
         yield f"\n{_delivered(record.workers)}"
     if results.get("processes"):

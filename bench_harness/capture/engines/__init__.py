@@ -1,6 +1,7 @@
 """The profilers that run inside a captured process, behind one interface."""
 
 import importlib
+import sys
 from typing import Protocol
 
 from bench_harness.errors import UsageError
@@ -40,10 +41,17 @@ def make_engine(name: str, interval_s: float) -> Engine:
     """Return a new engine.
 
     Raises:
-        UsageError: no engine has this name.
+        UsageError: no engine has this name, or it cannot run here.
     """
-    if name not in _INSIDE:
-        raise UsageError(f"--engine {name}: expected one of {', '.join(ENGINES)}")
+    check_engine(name)
     module, cls = _INSIDE[name]
     engine: Engine = getattr(importlib.import_module(module), cls)(interval_s)
     return engine
+
+
+def check_engine(name: str) -> None:
+    """Raise UsageError if no engine has this name, or it cannot run under this Python."""
+    if name not in _INSIDE:
+        raise UsageError(f"--engine {name}: expected one of {', '.join(ENGINES)}")
+    if name == "monitoring" and sys.version_info < (3, 12):
+        raise UsageError("--engine monitoring needs Python 3.12 or newer; take cprofile")

@@ -54,8 +54,6 @@ class MonitoringEngine:
     """Counts and times the user's own functions in all threads."""
 
     def __init__(self, interval_s: float) -> None:
-        if _monitoring is None:
-            raise UsageError("--engine monitoring needs Python 3.12 or newer; take cprofile")
         self._own_code, self._own = OwnCode(), dict[str, bool]()
         self._tables: list[tuple[bool, _Counts]] = []
         self._thread: _Thread

@@ -173,7 +173,8 @@ def _knee_line(points: Sequence[Point], knee: Point) -> str:
         return f"{_setting(knee)} is the fastest measured ({rate}), and the largest: more may pay, sweep further"
     best = max(larger, key=lambda one: one.batches_per_s or 0.0)
     gain = (best.batches_per_s or 0.0) / knee.batches_per_s - 1
-    return f"beyond {_setting(knee)} ({rate}) more stops paying: {_setting(best)} gives {gain:+.1%}, within noise or 5%"
+    why = "within noise or 5%" if gain > 0 else "no faster"
+    return f"beyond {_setting(knee)} ({rate}) more stops paying: {_setting(best)} gives {gain:+.1%}, {why}"
 
 
 def _recommendation(chosen: Point) -> str:
