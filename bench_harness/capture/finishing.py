@@ -80,5 +80,5 @@ def _results(run: Run, merged: Merged, pipeline: Mapping[str, Any], counts: Mapp
         "exit": run.exit,
         "counts": {**counts, "log_events": merged.log_events},
         "wall": run.wall,
-        "pipeline": {**pipeline, "gpu": run.gpu} if pipeline else {},
+        "pipeline": {**pipeline, "gpu": run.gpu} if pipeline.get("loaders") else {},
     }

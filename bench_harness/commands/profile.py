@@ -141,8 +141,6 @@ def check_flags(args: argparse.Namespace) -> None:
             raise UsageError(f"--{flag} {value}: expected seconds above 0")
     if args.batches is not None and args.batches < 1:
         raise UsageError(f"--batches {args.batches}: expected at least 1")
-    if int(os.environ.get("WORLD_SIZE", "1") or 1) > 1 and args.out is None:
-        raise UsageError("several ranks of one job must share a run folder: give all of them the same --out DIR")
 
 
 def resolve_target(args: argparse.Namespace) -> Target:
@@ -170,6 +168,8 @@ def new_run(args: argparse.Namespace, config: Config, name: str, workload: dict[
     started = utc_now()
     conditions, warnings = environment.collect()
     commit = (conditions.get("git") or {}).get("commit")
+    if args.out and int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        args.out = args.out / f"rank-{bootstrap.rank()}"  # each rank of a job is a run of its own
     folder = args.out or run_folder(
         name, config.profiles, started=started, commit=commit, machine=conditions.get("machine")
     )

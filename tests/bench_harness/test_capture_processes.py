@@ -327,3 +327,11 @@ def test_the_ranks_of_torchrun_are_captured(tmp_path: Path) -> None:
     ranks = {process["rank"]: process for process in record.results["processes"] if process["role"] == "process"}
     assert set(ranks) == {0, 1}
     assert Done(0, "", "", tmp_path / "run").calls("processes")["work"] == 3 + 4
+
+
+def test_each_rank_that_runs_bench_has_a_folder(bench: Bench) -> None:
+    ranks = {"WORLD_SIZE": "2", "LOCAL_RANK": "1", "RANK": "1"}
+    done = bench(f"{WORK}\n    work(0)", env={**os.environ, **ranks})
+    assert done.code == 0, done.err
+    record = Record.read(done.folder / "rank-1")
+    assert [(row["label"], row["rank"]) for row in record.results["processes"]] == [("rank-1-main", 1)]
