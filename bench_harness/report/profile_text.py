@@ -26,6 +26,7 @@ def parts(record: Record, where: str) -> Iterable[Any]:
     """Yield the lines and tables of the report."""
     results = record.results
     yield conditions(record.environment)
+    yield from _ended(results)
     yield from pipeline_text.parts(results)
     if record.workers:
         yield f"\n{_delivered(record.workers)}"
@@ -37,6 +38,21 @@ def parts(record: Record, where: str) -> Iterable[Any]:
     yield from _opening(record, where)
     for warning in record.warnings:
         yield f"warning: {warning}"
+
+
+def _ended(results: Mapping[str, Any]) -> Iterable[str]:
+    """Yield how the target ended, and what it took with the engine and, if measured, without."""
+    wall, ended = results.get("wall") or {}, results.get("exit") or {}
+    if wall.get("with_engine_s") is None:
+        return
+    how = "" if not ended else f"killed by {ended['signal']}, " if ended["signal"] else f"exit code {ended['code']}, "
+    line = f"{results.get('target')} under {results.get('engine')}: {how}{units.seconds(wall['with_engine_s'])}"
+    cpu_s = wall.get("cpu_with_engine_s")
+    line += "" if cpu_s is None else f", {units.seconds(cpu_s)} CPU"
+    if wall.get("without_engine_s"):
+        line += f"; without the engine {units.seconds(wall['without_engine_s'])} (x {wall['ratio']:.2f}"
+        line += f", CPU x {wall['cpu_ratio']:.2f})" if wall.get("cpu_ratio") else ")"
+    yield line
 
 
 def _delivered(workers: Mapping[str, Any]) -> str:
