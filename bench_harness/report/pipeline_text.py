@@ -35,11 +35,11 @@ def parts(results: Mapping[str, Any]) -> Iterable[Any]:
 
 
 def _pipeline(pipeline: Mapping[str, Any]) -> Iterable[Any]:
-    share = pipeline["main_wait_share"]
+    share = pipeline.get("main_wait_share")
     waiting = "" if share is None else f" (main without a batch: {share:.0%} of the steady time)"
-    yield f"\nPipeline: {pipeline['verdict']}{waiting}"
-    yield from (f"  {line}" for line in pipeline["lines"])
-    for loop in pipeline["loaders"]:
+    yield f"\nPipeline: {pipeline.get('verdict') or 'no verdict'}{waiting}"
+    yield from (f"  {line}" for line in pipeline.get("lines") or [])
+    for loop in pipeline.get("loaders") or []:
         yield _loop(loop)
         yield from (f"  {line}" for line in _notes(loop))
     gpu = pipeline.get("gpu")

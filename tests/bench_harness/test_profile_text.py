@@ -98,8 +98,8 @@ def test_the_whole_report() -> None:
     lines = text_of(record()).splitlines()
     assert all(len(line) <= 100 for line in lines)
     for line in (
-        "loader-bound: main waits 61 %",
-        "workers spend 80 % in fetch",
+        "  loader-bound: main waits 61 %",
+        "  workers spend 80 % in fetch",
         "2 of 4 workers delivered; missing:",
         "  train worker 3 epoch 0 pid 77 of rank 1: SIGKILL; counted up to its last dump",
         "  Watcher pid 78: started, and left no state; nothing of it is counted",
