@@ -6,6 +6,7 @@ Both are cumulative: what a process did between two dumps is the difference of t
 import json
 import marshal
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,9 +144,17 @@ def size(measured: Profile | Folded) -> float:
 
 def profile_bytes(profile: Profile) -> bytes:
     """Return statistics as pstats reads them from a file."""
+    # One object for equal keys and names: marshal writes an object once, and equal ones again and again.
+    shared: dict[Function, Function] = {}
+
+    def only(key: Function) -> Function:
+        if key not in shared:
+            shared[key] = (sys.intern(key[0]), key[1], sys.intern(key[2]))
+        return shared[key]
+
     document = {
-        function: (*_counted(entry.times), {caller: _counted(times) for caller, times in entry.callers.items()})
-        for function, entry in profile.items()
+        only(function): (*_counted(each.times), {only(caller): _counted(times) for caller, times in each.callers.items()})
+        for function, each in profile.items()
     }
     return marshal.dumps(document)
 

@@ -81,6 +81,19 @@ def test_a_profile_cut_anywhere_is_named_and_no_crash(tmp_path: Path) -> None:
             statistics.load_profile(path)
 
 
+def test_a_function_is_written_once_however_many_call_it() -> None:
+    """Statistics that were read hold equal keys, not the same ones: files would be a quarter larger."""
+
+    def key(number: int) -> Function:
+        return ("".join(["a/long/path/to/a/", "module.py"]), number, f"function_{number}")
+
+    edges = {number: {key(caller): (1, 1, 0.5, 0.5) for caller in range(50)} for number in range(50)}
+    written = statistics.profile_bytes({key(number): Entry((1, 1, 0.5, 0.5), edges[number]) for number in range(50)})
+    assert written.count(b"function_7") == 1
+    assert written.count(b"module.py") == 1
+    assert marshal.loads(written)[key(7)][4][key(8)] == (1, 1, 0.5, 0.5)
+
+
 @pytest.mark.parametrize(
     "content", [marshal.dumps([1]), marshal.dumps({1: 2}), marshal.dumps({("a", 1, "f"): 3}), b"{"]
 )
