@@ -162,6 +162,8 @@ def test_results_fit_a_record(run: Path, merged: Merged) -> None:
     assert all(row["own"] or row["share"] >= 1e-4 for row in read["functions"])
     assert read["functions_left_out"]["rows"] == len(merged.functions()) - len(read["functions"])
     assert len(merged.results(max_rows=5)["functions"]) == 5
+    told = [row for row in results["functions"] if row["own"] or row["steady_calls"]]
+    assert merged.results(max_rows=len(told))["functions"] == told
 
 
 def test_merging_again_changes_nothing(run: Path, merged: Merged) -> None:
