@@ -7,9 +7,9 @@ Commit first: a record says from which commit it is, and whether files were chan
 small enough to be committed: at most 300 kB, where importing torch alone leaves a megabyte of statistics.
 
 - The files of single processes go.
-- merged.prof keeps the functions of the own library, those that a worker called, and what has 0.1 % of the time; calls
+- merged.prof keeps the functions of the own library, those that a worker called, and what has 0.5 % of the time; calls
   and own time of the rest are in one row, "[rest]", which stands for them among callers too.
-- record.json keeps the functions that were called in the steady state and what has 0.1 % of the time, and counts what
+- record.json keeps the functions that were called in the steady state and what has 0.5 % of the time, and counts what
   it leaves out.
 - Paths in merged.prof become those of the texts: no folder of this machine is in it.
 
@@ -40,11 +40,11 @@ SCRIPT = Path("docs", "make", "captured_loader.py")
 NAMES = ("initial_naive", "early_filter", "closed_form")
 AMOUNT = ("--batches", "16", "--batch-size", "1")
 LIMIT_BYTES = 300_000
-LEAST_SHARE = 1e-3
+LEAST_SHARE = 5e-3
 REST: Function = ("~", 0, "[rest]")
 NOTE = (
-    f"cut to be committed: functions under {LEAST_SHARE:.1%} are left out: of this record those that only ran before the "
-    "steady state, of merged.prof those of others that no worker called ([rest] there)"
+    f"cut to be committed: without functions under {LEAST_SHARE:.1%} that only ran before the steady state; those that "
+    "are not of the own library and that no worker called are [rest] in merged.prof"
 )
 
 
