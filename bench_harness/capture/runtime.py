@@ -12,6 +12,9 @@ from bench_harness.capture.engines import make_engine
 from bench_harness.capture.plan import Plan
 from bench_harness.segments import THREADS, Identity, State, write_atomically, write_document
 
+# Of the time of a process, at most, that its dumps while it runs may take: those of a main process hold thousands of
+# functions of imports, and take a tenth of a second.
+_DUMPS_SHARE = 0.05
 _ATTEMPTS = 5  # at the last dump, where signal handlers raise in the middle of it
 _current: "ProcessCapture | None" = None
 
@@ -29,8 +32,9 @@ def current() -> "ProcessCapture | None":
 class ProcessCapture:
     """Captures this process from `start` to `finish`; the engine follows the thread that called `start`.
 
-    A background thread dumps what there is every `plan.dump_every_s`, so that a killed process loses no more than that.
-    It rests around every fork: a lock that it held would stay locked in the child.
+    A background thread dumps what there is every `plan.dump_every_s`, so that a killed process loses no more than that;
+    less often where dumps are dear, as in a main process with many imports. It rests around every fork: a lock that it
+    held would stay locked in the child.
     """
 
     def __init__(self, plan: Plan, identity: Identity) -> None:
@@ -48,6 +52,7 @@ class ProcessCapture:
         self._dumper: threading.Thread | None = None
         self._finished = False
         self._running = False
+        self._next_dump_s = 0.0
         self._start_ns = self._start_cpu_ns = 0
 
     def start(self) -> None:
@@ -169,8 +174,10 @@ class ProcessCapture:
             # without our handler the signal would have ended it.
             self.finish("SIGTERM, while it hung")
             os.kill(os.getpid(), signal.SIGKILL)
-        else:
+        elif time.monotonic() >= self._next_dump_s:
+            begin_s = time.thread_time()
             self.dump()
+            self._next_dump_s = time.monotonic() + (time.thread_time() - begin_s) / _DUMPS_SHARE
         return (self.folder / f"{self.identity.serial}{ENDED_BY_PARENT}").exists()
 
     def _write_engine(self, stem: str) -> None:

@@ -1,0 +1,51 @@
+"""How often a process that is captured dumps while it runs: at every turn, unless a dump takes too long for that."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bench_harness.capture.plan import Plan
+from bench_harness.capture.runtime import ProcessCapture
+from bench_harness.segments import Identity
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class Dumps:
+    """Stands in for the dumps of a capture; each takes so much CPU time."""
+
+    def __init__(self, cpu_s: float, enough: int) -> None:
+        self.cpu_s, self.enough, self.count, self.came = cpu_s, enough, 0, threading.Event()
+
+    def __call__(self) -> None:
+        end_s = time.thread_time() + self.cpu_s
+        while time.thread_time() < end_s:
+            pass
+        self.count += 1
+        if self.count == self.enough:
+            self.came.set()
+
+
+def dumping(folder: Path, dumps: Dumps, monkeypatch: pytest.MonkeyPatch) -> ProcessCapture:
+    capture = ProcessCapture(Plan(str(folder), engine="none", dump_every_s=0.01), Identity("main"))
+    monkeypatch.setattr(capture, "dump", dumps)
+    capture.start_dumping()
+    return capture
+
+
+def test_cheap_dumps_come_at_every_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps = Dumps(cpu_s=0.0, enough=5)
+    capture = dumping(tmp_path, dumps, monkeypatch)
+    assert dumps.came.wait(timeout=30)
+    capture.stop_dumping()
+
+
+def test_dear_dumps_take_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps = Dumps(cpu_s=0.05, enough=2)
+    begin_s = time.monotonic()
+    capture = dumping(tmp_path, dumps, monkeypatch)
+    assert dumps.came.wait(timeout=30)
+    assert time.monotonic() - begin_s >= 0.05 / 0.05  # however fast or busy the machine is
+    capture.stop_dumping()
