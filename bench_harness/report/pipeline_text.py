@@ -11,6 +11,7 @@ _STAGES = (
     ("collate", "collate_s", "in a worker"),
     ("pickle", "pickle_s", "in a worker's second thread"),
     ("unpickle", "receive_s", "in main"),
+    ("  of it off the CPU", "receive_idle_s", "main waits for a worker"),
     ("wait: being fetched", "loader_wait_s", "main is idle"),
     ("wait: on its way", "transport_wait_s", "main is idle"),
     ("draw and send indices", "own_s", "in main"),
@@ -53,7 +54,7 @@ def _loop(loop: Mapping[str, Any]) -> Any:
         title, "per batch", "mean", "median", "p95", "of the steady time", "where", right=["mean", "median", "p95"]
     )
     for name, key, where in _STAGES:
-        values = loop["per_batch"][key]
+        values = loop["per_batch"].get(key) or {"mean": None}
         if not values["mean"] or (not loop.get("num_workers") and key in ("loader_wait_s", "pickle_s")):
             continue
         times = ["-" if values[one] is None else units.seconds(values[one]) for one in ("mean", "p50", "p95")]
@@ -65,6 +66,8 @@ def _loop(loop: Mapping[str, Any]) -> Any:
 def _share_of(loop: Mapping[str, Any], key: str) -> str:
     if not loop.get("num_workers") and key == "fetch_s":
         return f"{loop['shares']['loader_wait']:.1%} with collate"
+    if key == "receive_idle_s":
+        return f"({loop.get('receive_idle_share', 0.0):.1%})"
     name = _SHARES.get(key)
     return "" if name is None else f"{loop['shares'][name]:.1%}"
 

@@ -405,6 +405,41 @@ def test_a_slow_dataset_is_loader_bound(capture: Capture, workers: int) -> None:
     assert results["main_wait_share"] > 0.5
 
 
+class Calculated(Items):
+    """Calculated in Python alone: another thread of the process gets the interpreter when it asks for it, no sooner."""
+
+    def __getitem__(self, index: int) -> Any:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        return super().__getitem__(index)
+
+
+def test_a_dataset_that_calculates_in_python_is_loader_bound(capture: Capture) -> None:
+    """Main waits for the interpreter of the worker then: its tensors come by file descriptors, from a second thread."""
+    loop_over(DataLoader(Calculated(40), num_workers=2), 0)
+    results = capture.read().results
+    assert results["verdict"] == "loader-bound"
+    assert results["main_wait_share"] > 0.5
+
+
+class SlowToRebuild:
+    """What main sleeps for when it unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return time.sleep, (0.02,)
+
+
+def test_waiting_within_unpickling_is_told_from_unpickling(capture: Capture) -> None:
+    loop_over(forked(Items(12, value=SlowToRebuild()), batch_size=1, num_workers=1, collate_fn=first), 0)
+    results = capture.read().results
+    loop = results["loaders"][0]
+    assert loop["per_batch"]["receive_idle_s"]["mean"] > 0.015
+    assert loop["receive_idle_share"] <= loop["shares"]["receive"]
+    assert sum(loop["shares"].values()) == pytest.approx(1)
+    assert results["verdict"] == "transport-bound"  # the worker does nothing meanwhile
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_slow_step_is_step_bound(capture: Capture, workers: int) -> None:
     loop_over(DataLoader(Items(25), num_workers=workers), 0.03)
@@ -500,6 +535,6 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "rank1.pipeline").write_bytes(b"torn")
     pipeline = read_pipeline(tmp_path)
     assert pipeline.warnings == [
-        "pipeline: main.pipeline cannot be read: main.pipeline: counters of version 9, expected 1"
+        "pipeline: main.pipeline cannot be read: main.pipeline: counters of version 9, expected 2"
     ]
     assert pipeline.counts["batches"] is None

@@ -10,6 +10,8 @@ from bench_harness.capture.pipeline.attribution import split_wait
 from bench_harness.capture.pipeline.verdict import WAIT_MARGIN, Evidence, decide
 
 STEADY = {"batches": 100, "fetch_s": 0.01, "collate_s": 0.001, "step_s": 0.005, "busy_share": 0.9}
+# Of 0.8 in which main unpickles, it is on the CPU for 0.05.
+RECEIVING = {"workers": 2, "receive_share": 0.8, "receive_idle_share": 0.75, "transport_share": 0.08, "step_share": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,13 @@ STEADY = {"batches": 100, "fetch_s": 0.01, "collate_s": 0.001, "step_s": 0.005, 
         ("transport-bound", {"workers": 2, "loader_share": 0.2, "transport_share": 0.05, "receive_share": 0.3}),
         # Main waits for nobody, and unpickles longer than it steps: nothing of that overlaps.
         ("transport-bound", {"workers": 2, "receive_share": 0.5, "own_share": 0.1, "step_share": 0.4}),
+        # It waits for descriptors, which busy workers are slow to hand over; those of idle workers are another matter.
+        ("loader-bound", RECEIVING),
+        ("loader-bound", RECEIVING | {"busy_share": 0.7}),
+        ("transport-bound", RECEIVING | {"busy_share": 0.1}),
+        ("transport-bound", RECEIVING | {"stalled_share": 0.8}),
+        ("transport-bound", RECEIVING | {"receive_idle_share": 0.1}),
+        ("step-bound", {"workers": 2, "receive_share": 0.1, "receive_idle_share": 0.09, "step_share": 0.9}),
         ("step-bound", {"workers": 2, "loader_share": 0.05, "transport_share": 0.04, "step_share": 0.91}),
         ("copy-bound", {"workers": 2, "loader_share": 0.05, "copy_share": 0.5, "step_share": 0.45}),
         ("loader-bound", {"workers": 0, "loader_share": 0.55, "step_share": 0.45}),
@@ -91,6 +100,20 @@ def test_the_advice_follows_the_evidence() -> None:
     assert any("the sampler" in line for line in decide(Evidence(**STEADY | sampler)).lines)
     pageable = {"workers": 2, "copy_share": 0.6, "step_share": 0.3, "pageable_copies": 7}
     assert any("pin_memory" in line for line in decide(Evidence(**STEADY | pageable)).lines)
+
+
+def test_the_cpus_bound_how_many_workers_are_advised() -> None:
+    loading = {"workers": 2, "loader_share": 0.6, "step_share": 0.01, "step_s": 1e-4, "cpu_share": 0.5, "cpus": 2}
+    assert "up to 4 workers, as many as 2 CPUs can run at once" in decide(Evidence(**STEADY | loading)).lines[-1]
+
+
+def test_waiting_within_unpickling_is_said() -> None:
+    verdict = decide(Evidence(**STEADY | RECEIVING))
+    assert verdict.main_wait_share == pytest.approx(0.83)
+    assert any("68% of them main unpickles, and waits for workers that are busy" in line for line in verdict.lines)
+    idle = decide(Evidence(**STEADY | RECEIVING | {"busy_share": 0.1, "receive_s": 0.02, "receive_idle_s": 0.01}))
+    assert "waits for what is fetched (8%), unpickles (80%)" in idle.lines[0]
+    assert "unpickling 20 ms (of it 10 ms off the CPU)" in idle.lines[1]
 
 
 def test_the_margin_is_said() -> None:

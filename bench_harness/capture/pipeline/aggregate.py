@@ -13,7 +13,17 @@ from bench_harness.segments import PIPELINE
 
 _PARTS = ("loader_wait", "transport_wait", "unknown_wait", "receive", "own")
 _WAITS = ("loader_wait_s", "transport_wait_s")
-_PER_BATCH = ("fetch_s", "collate_s", "pickle_s", "receive_s", "own_s", "step_s", "request_s", *_WAITS)
+_PER_BATCH = (
+    "fetch_s",
+    "collate_s",
+    "pickle_s",
+    "receive_s",
+    "receive_idle_s",
+    "own_s",
+    "step_s",
+    "request_s",
+    *_WAITS,
+)
 _COUNTS = ("steps", "samples", "batches", "steady_batches", "steady_steps")
 _MIN_BLOCKS = 8
 # Student's t at 97.5 % for n - 1 = 7, 15, 31 degrees of freedom and more; between, the smaller n's is taken.
@@ -117,6 +127,7 @@ def summarize(slot: Mapping[str, Any]) -> dict[str, Any]:
         "tensors": int(counters["tensors"]),
         "behind_share": _share(sums["behind_s"], wall_s),
         "dispatch_share": _share(sums["dispatch_s"], wall_s),
+        "receive_idle_share": _share(sums["receive_idle_s"], wall_s),
         "stalled_share": _share(sums["stalled_s"], worker_wall_s) if workers else None,
         "matched_share": _share(matched, batches),
         "pin_thread": {
@@ -157,11 +168,14 @@ def evidence_of(loop: Mapping[str, Any]) -> Evidence:
         step_share=shares["step"],
         behind_share=loop["behind_share"],
         dispatch_share=loop["dispatch_share"],
+        receive_idle_share=loop["receive_idle_share"],
+        stalled_share=loop["stalled_share"] or 0.0,
         fetch_s=each["fetch_s"],
         collate_s=each["collate_s"],
         pickle_s=each["pickle_s"],
         step_s=each["step_s"],
         receive_s=each["receive_s"],
+        receive_idle_s=each["receive_idle_s"],
         own_s=each["own_s"],
         batches_per_s=loop["batches_per_s"] or 0.0,
         busy_share=loop["workers_busy_share"],

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 _HEAD = struct.Struct("=8sII")  # magic, version, bytes of metadata
 _LOADER, _WORKER = b"BHLOADER", b"BHWORKER"
 DOUBLE = 8
@@ -45,7 +45,7 @@ RING_BYTES = _ROWS_OFFSET + RING_ROWS * ROW.size
 BATCH_FIELDS = (
     "steady", "samples", "request_s", "loader_wait_s", "transport_wait_s", "unknown_wait_s", "receive_s", "own_s",
     "step_s", "elsewhere_s", "copy_host_s", "fetch_s", "collate_s", "pickle_s", "idle_s", "dispatch_s", "stalled_s",
-    "worker_cpu_s", "message_bytes", "pin_s", "pin_receive_s", "behind_s", "matched",
+    "worker_cpu_s", "message_bytes", "pin_s", "pin_receive_s", "behind_s", "matched", "receive_idle_s",
 )  # fmt: skip
 BATCH = struct.Struct(f"={len(BATCH_FIELDS)}d")
 COUNTER_FIELDS = (

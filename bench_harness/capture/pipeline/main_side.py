@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench_harness.capture.pipeline.attribution import split_wait
@@ -23,6 +23,7 @@ class Link:
     def __init__(self, rings: list[Ring]) -> None:
         self.rings = rings
         self.received = 0.0
+        self.received_cpu_s = 0.0
         # Batch -> (received, unpickled, pinned), where torch's pin-memory thread receives.
         self.pinned: dict[int, tuple[float, float, float]] | None = None
 
@@ -44,8 +45,8 @@ class Iteration:
         self.away = 0.0
         self.worker = -1
         self.waiting_since = 0.0
-        # (batch, received, unpickled) of what came during this request.
-        self.receipts: list[tuple[Any, float, float]] = []
+        # (batch, received, unpickled, CPU seconds of that) of what came during this request.
+        self.receipts: list[tuple[Any, float, float, float]] = []
         self.sent: dict[int, float] = {}
         self.sent_until = 0
 
@@ -151,8 +152,11 @@ class MainSide:
         end = time.monotonic()
         if not iteration.receipts:
             iteration.waiting_since = start
-        received = iteration.link.received
-        iteration.receipts.append((index, received if received > start else end, end))
+        link = iteration.link
+        if link.received > start:
+            iteration.receipts.append((index, link.received, end, time.thread_time() - link.received_cpu_s))
+        else:
+            iteration.receipts.append((index, end, end, 0.0))
 
     def hand_out(self, iteration: Iteration, iterator: Any, batch: Any) -> None:
         """Note that a batch was handed out."""
@@ -191,7 +195,7 @@ class MainSide:
                 iteration.sent[number] = now
             iteration.sent_until = iterator._send_idx
         row = link.rings[iteration.worker].read(index) if 0 <= iteration.worker < len(link.rings) else None
-        unpicklings = [(received, done) for _, received, done in receipts]
+        unpicklings = [(received, done) for _, received, done, _ in receipts]
         start, end = (iteration.waiting_since, receipts[-1][2]) if receipts else (now, now)
         # Another batch was ready all the while: only the order kept main waiting.
         behind_s = end - receipts[0][2] if len(receipts) > 1 else 0.0
@@ -203,6 +207,7 @@ class MainSide:
             return [
                 steady, 0.0, request_s, 0.0, 0.0, unknown_s, receive_s, request_s - unknown_s - receive_s, 0.0, 0.0,
                 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, pin_s, pin_receive_s, behind_s, 0.0,
+                _off_cpu_s(receive_s, receipts),
             ]  # fmt: skip
         (
             _, idle_s, fetch_start, fetch_end, collate_s, samples, cpu_s, stalled_s, pickle_start,
@@ -214,7 +219,7 @@ class MainSide:
         return [
             steady, samples, request_s, loader_s, transport_s, 0.0, receive_s, request_s - (end - start), 0.0,
             0.0, 0.0, fetch_end - fetch_start - collate_s, collate_s, pickle_end - pickle_start, idle_s, dispatch_s,
-            stalled_s, cpu_s, message_bytes, pin_s, pin_receive_s, behind_s, 1.0,
+            stalled_s, cpu_s, message_bytes, pin_s, pin_receive_s, behind_s, 1.0, _off_cpu_s(receive_s, receipts),
         ]  # fmt: skip
 
     def _from_here(self, request_s: float, steady: float) -> list[float]:
@@ -223,7 +228,7 @@ class MainSide:
         self._fetched = None
         return [
             steady, samples, request_s, fetch_s, 0.0, 0.0, 0.0, request_s - fetch_s, 0.0, 0.0, 0.0,
-            fetch_s - collate_s, collate_s, 0.0, 0.0, 0.0, 0.0, cpu_s, 0.0, 0.0, 0.0, 0.0, matched,
+            fetch_s - collate_s, collate_s, 0.0, 0.0, 0.0, 0.0, cpu_s, 0.0, 0.0, 0.0, 0.0, matched, 0.0,
         ]  # fmt: skip
 
     def end(self, iteration: Iteration) -> None:
@@ -267,14 +272,21 @@ class MainSide:
 
 def timed_receiver(link: Link, receive: Callable[..., Any]) -> Callable[..., Any]:
     """Return `receive` of a queue, noting when it returned: what follows is unpickling."""
-    now = time.monotonic
+    now, used = time.monotonic, time.thread_time
 
     def received(*args: Any) -> Any:
         message = receive(*args)
-        link.received = now()
+        link.received, link.received_cpu_s = now(), used()
         return message
 
     return received
+
+
+def _off_cpu_s(receive_s: float, receipts: Sequence[tuple[Any, float, float, float]]) -> float:
+    """Return how long of its unpickling main waited: mostly for workers that hand over descriptors of tensors."""
+    whole_s = sum(done - received for _, received, done, _ in receipts)
+    cpu_s = sum(receipt[3] for receipt in receipts)
+    return receive_s * max(0.0, 1 - cpu_s / whole_s) if whole_s else 0.0
 
 
 def _tensor_sizes(batch: Any, depth: int = 0) -> list[int]:

@@ -1,7 +1,9 @@
 """What bounds a training loop, decided from shares of its steady time, with the evidence and what to try.
 
 Workers load while main steps. So where main waits for batches at all, the producers are the slower side, however small
-the wait: the loop would run faster if they did. Less than WAIT_MARGIN is jitter. With num_workers=0, and among what
+the wait: the loop would run faster if they did. Less than WAIT_MARGIN is jitter. Main waits while it unpickles as well,
+for workers to hand over the tensors' file descriptors: one that fetches in Python lets it wait for the interpreter, so
+that as much of this as workers fetch counts to the loader. With num_workers=0, and among what
 main does itself, nothing overlaps, and the largest share is the bound.
 """
 
@@ -27,12 +29,13 @@ class Evidence:
         loader_share: main waited for a batch that was being fetched (with num_workers=0: fetched it itself).
         transport_share: main waited for one that was fetched, or whose index was on its way.
         unknown_share: main waited, and the worker's notes about the batch are missing.
-        receive_share: main unpickled.
+        receive_share: main unpickled; receive_idle_share: of it, off the CPU.
         own_share: the rest of the request: the sampler, sending indices.
         copy_share: copies to the device; 0 where not measured.
         step_share: from the batch in hand to the next request, less the copies.
         behind_share: of the waits, while a later batch was there: only the order kept it back.
-        dispatch_share, stalled_share: parts of transport_share, see attribution.Wait.
+        dispatch_share: part of transport_share, see attribution.Wait.
+        stalled_share: of the workers' time, in which pickling kept them from fetching; a part of busy_share.
         busy_share: of the workers' time, in which they fetched and collated; None if unknown.
         cpu_share: CPU time of the workers, of all CPUs that the process may use; None if unknown.
     """
@@ -49,11 +52,13 @@ class Evidence:
     behind_share: float = 0.0
     dispatch_share: float = 0.0
     stalled_share: float = 0.0
+    receive_idle_share: float = 0.0
     fetch_s: float = 0.0
     collate_s: float = 0.0
     pickle_s: float = 0.0
     step_s: float = 0.0
     receive_s: float = 0.0
+    receive_idle_s: float = 0.0
     own_s: float = 0.0
     batches_per_s: float = 0.0
     busy_share: float | None = None
@@ -66,6 +71,11 @@ class Evidence:
     pin_s: float = 0.0
 
     @property
+    def held_up_share(self) -> float:
+        """Part of receive_idle_share that counts to the loader: the workers were fetching."""
+        return self.receive_idle_share * max(0.0, (self.busy_share or 0.0) - self.stalled_share)
+
+    @property
     def workers_bound_per_s(self) -> float:
         """Batches per second if workers did nothing but fetch and collate."""
         return _rate(max(1, self.workers), self.fetch_s + self.collate_s)
@@ -73,7 +83,12 @@ class Evidence:
     @property
     def main_bound_per_s(self) -> float:
         """Batches per second if main never waited."""
-        return _rate(1, self.step_s + self.receive_s + self.own_s)
+        return _rate(1, self.step_s + self.receive_s - self.receive_idle_s + self.own_s)
+
+    @property
+    def most_workers(self) -> float:
+        """How many workers like these the CPUs can run at once."""
+        return self.workers / self.cpu_share if self.cpu_share else math.inf
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,8 @@ class Verdict:
 
     Args:
         bound: which side, or undecided.
-        main_wait_share: of the steady time, in which main had no batch: it waited, or with num_workers=0 fetched.
+        main_wait_share: of the steady time, in which main had no batch: it waited, also within unpickling, or with
+            num_workers=0 fetched.
         lines: the evidence and what to try, in words.
     """
 
@@ -93,14 +109,15 @@ class Verdict:
 
 def decide(evidence: Evidence) -> Verdict:
     """Return the verdict on a loop."""
-    wait = evidence.loader_share + evidence.transport_share + evidence.unknown_share
+    queued = evidence.loader_share + evidence.transport_share + evidence.unknown_share
+    wait = queued + evidence.receive_idle_share
     if evidence.batches < MIN_BATCHES:
         few = f"{evidence.batches} steady batches, at least {MIN_BATCHES} are needed: let it run longer"
         return Verdict("undecided", wait if evidence.batches else None, [few])
     if evidence.workers == 0:
         return Verdict(*_decide_in_one_process(evidence, wait))
     loader, transport = _parts(evidence)
-    if wait >= WAIT_MARGIN:
+    if queued + evidence.held_up_share >= WAIT_MARGIN:
         if loader >= transport:
             return Verdict("loader-bound", wait, _loader_lines(evidence, loader, transport))
         return Verdict("transport-bound", wait, _transport_lines(evidence, loader, transport))
@@ -110,7 +127,7 @@ def decide(evidence: Evidence) -> Verdict:
         return Verdict("transport-bound", wait, _transport_lines(evidence, loader, transport))
     if largest == evidence.copy_share and evidence.copy_share > evidence.step_share:
         return Verdict("copy-bound", wait, _copy_lines(evidence))
-    return Verdict("step-bound", wait, _step_lines(evidence, wait))
+    return Verdict("step-bound", wait, _step_lines(evidence, queued))
 
 
 def _decide_in_one_process(evidence: Evidence, wait: float) -> tuple[Bound, float, list[str]]:
@@ -132,8 +149,8 @@ def _decide_in_one_process(evidence: Evidence, wait: float) -> tuple[Bound, floa
 
 def _parts(evidence: Evidence) -> tuple[float, float]:
     """Return the loader's and the transport's share; a wait that nobody noted is judged by who could be faster."""
-    loader = evidence.loader_share
-    transport = evidence.transport_share + evidence.receive_share + evidence.own_share
+    loader = evidence.loader_share + evidence.held_up_share
+    transport = evidence.transport_share + evidence.receive_share + evidence.own_share - evidence.held_up_share
     if not evidence.unknown_share:
         return loader, transport
     workers_were_faster = evidence.workers_bound_per_s > evidence.main_bound_per_s
@@ -150,6 +167,11 @@ def _loader_lines(evidence: Evidence, loader: float, transport: float) -> list[s
         f"a batch takes a worker {_per_batch(evidence)}: {_workers(evidence.workers)} can deliver at most "
         f"{_digits(evidence.workers_bound_per_s)} batches/s, main could take {_bound(evidence.main_bound_per_s)}/s",
     ]
+    if evidence.held_up_share >= WAIT_MARGIN:
+        lines.append(
+            f"for {evidence.held_up_share:.0%} of them main unpickles, and waits for workers that are busy fetching to "
+            "hand over their tensors"
+        )
     if evidence.behind_share >= 0.5 * loader:
         lines.append(
             f"for {evidence.behind_share:.0%} of the time a later batch was ready and had to wait its turn: "
@@ -163,16 +185,22 @@ def _loader_lines(evidence: Evidence, loader: float, transport: float) -> list[s
     else:
         enough = _workers_needed(evidence, evidence.main_bound_per_s)
         more = f"about {enough} workers" if enough is not None else "more workers"
+        if evidence.most_workers < (enough or math.inf):
+            more = (
+                f"up to {_workers(math.ceil(evidence.most_workers))}, as many as {evidence.cpus} CPUs can run at once"
+            )
         lines.append(f"try {more} (--sweep-workers measures it), or make the fetch cheaper (functions of the workers)")
     return lines
 
 
 def _transport_lines(evidence: Evidence, loader: float, transport: float) -> list[str]:
+    queued = transport + evidence.held_up_share - evidence.receive_share - evidence.own_share
     lines = [
         f"transport takes {transport:.0%} of the steady time, waiting for fetches {loader:.0%}: main waits for what is "
-        f"fetched ({transport - evidence.receive_share - evidence.own_share:.0%}), unpickles "
-        f"({evidence.receive_share:.0%}), draws and sends indices ({evidence.own_share:.0%})",
-        f"pickling takes {_duration(evidence.pickle_s)} per batch, unpickling {_duration(evidence.receive_s)}; "
+        f"fetched ({queued:.0%}), unpickles ({evidence.receive_share:.0%}), draws and sends indices "
+        f"({evidence.own_share:.0%})",
+        f"pickling takes {_duration(evidence.pickle_s)} per batch, unpickling {_duration(evidence.receive_s)} "
+        f"(of it {_duration(evidence.receive_idle_s)} off the CPU); "
         f"a message has {_kilobytes(evidence.message_bytes)}, its tensors and arrays ({evidence.tensors}) "
         f"{_kilobytes(evidence.tensor_bytes)}",
     ]
