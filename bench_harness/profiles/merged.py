@@ -141,11 +141,13 @@ class Merged:
     def results(self, max_rows: int = MAX_ROWS) -> dict[str, Any]:
         """Return what goes into the results of a record; rows that weigh next to nothing are only counted."""
         rows = self.functions()
-        weighty = [row for row in rows if row["own"] or row["share"] >= LEAST_SHARE]
+        # Imports may take a hundred times as long as the steady state, and would hide what weighs in that.
+        steady = {role: LEAST_SHARE * self.account(role, "steady").captured_s for role in self.phases}
+        is_steady = [row["steady_tottime_s"] > 0 and row["steady_tottime_s"] >= steady[row["process"]] for row in rows]
+        weighty = [i for i, row in enumerate(rows) if row["own"] or is_steady[i] or row["share"] >= LEAST_SHARE]
         # Where there are too many: a program of a second has a thousand functions of imports alone.
-        first = sorted(weighty, key=lambda row: not (row["own"] or row["steady_calls"] or row["steady_tottime_s"]))
-        chosen = {id(row) for row in first[:max_rows]}
-        kept = [row for row in weighty if id(row) in chosen]
+        first = sorted(weighty, key=lambda i: not (rows[i]["own"] or rows[i]["steady_calls"] or is_steady[i]))
+        kept = [rows[i] for i in sorted(first[:max_rows])]
         rest_s = sum(row["tottime_s"] for row in rows) - sum(row["tottime_s"] for row in kept)
         return {
             "engine": self.engine,

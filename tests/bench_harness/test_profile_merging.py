@@ -159,7 +159,11 @@ def test_results_fit_a_record(run: Path, merged: Merged) -> None:
     assert read["engine"] == "cprofile"
     assert [row["process"] for row in read["phases"]] == [row["label"] for row in read["processes"][:3]]
     assert [row["final"] for row in read["processes"]] == [True, True, False, False]
-    assert all(row["own"] or row["share"] >= 1e-4 for row in read["functions"])
+    steady = {role: seconds["steady_seconds"] for role, seconds in read["captured"].items()}
+    assert all(
+        row["own"] or row["share"] >= 1e-4 or row["steady_tottime_s"] >= 1e-4 * steady[row["process"]]
+        for row in read["functions"]
+    )
     assert read["functions_left_out"]["rows"] == len(merged.functions()) - len(read["functions"])
     assert len(merged.results(max_rows=5)["functions"]) == 5
     told = [row for row in results["functions"] if row["own"] or row["steady_calls"]]
@@ -290,6 +294,23 @@ def test_the_engine_none_leaves_no_statistics_and_delivers(tmp_path: Path) -> No
     assert merged.workers == {"expected": 1, "delivered": 1, "missing": []}
     assert (merged.log_events, merged.functions(), merged.warnings) == (None, [], [])
     assert "merged" not in merged.artifacts
+
+
+def profile_of(**seconds: float) -> bytes:
+    return marshal.dumps({("~", 0, name): (1, 1, own_s, own_s, {}) for name, own_s in seconds.items()})
+
+
+def test_what_weighs_in_the_steady_state_alone_is_kept(tmp_path: Path) -> None:
+    """One function may be nothing beside the imports, and half of each step."""
+    (tmp_path / FOLDER).mkdir()
+    small_segment(tmp_path / FOLDER, Identity("main"), phases_s={"setup": 99.0, "first": 99.0})
+    imports = {"imports": 99.0, "parse": 0.001}
+    for ending, times in ((".setup", imports), (".first", imports), ("", imports | {"step": 0.001, "copy": 0.001})):
+        (tmp_path / FOLDER / f"main{ending}.prof").write_bytes(profile_of(**times))
+    results = merge(tmp_path).results()
+    assert [row["name"] for row in results["functions"]] == ["imports", "copy", "step"]
+    assert results["functions_left_out"]["rows"] == 1
+    assert [row["name"] for row in merge(tmp_path).results(max_rows=2)["functions"]] == ["copy", "step"]
 
 
 def test_nothing_captured_is_an_error(tmp_path: Path) -> None:
