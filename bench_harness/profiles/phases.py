@@ -87,10 +87,13 @@ def read_process(segment: Segment, label: str) -> Captured:
 
 
 def _threads(captured: Captured) -> dict[Phase, Account]:
-    dumps = _dumps(captured.segment.threads, captured)
-    if not dumps:
+    found = _dumps(captured.segment.threads, captured)
+    if not found:
         return {}
-    phases = _phases(captured, dumps, max(dumps.values(), key=statistics.size))
+    whole = max(found.values(), key=statistics.size)
+    # Where a boundary has no file of threads, there were none yet.
+    none_yet: dict[str, Any] = {name: {} for name in captured.segment.boundaries if name not in captured.segment.threads}
+    phases = _phases(captured, {**none_yet, **found}, whole, together=True)
     for account in phases.values():
         account.leave_out(BACKGROUND, account.waiting_s)
         account.waiting.clear()
@@ -130,25 +133,33 @@ def _without_parent(folded: Folded) -> Folded:
     return own
 
 
-def _phases(captured: Captured, dumps: Mapping[str, Any], whole: Any) -> dict[Phase, Account]:
-    """Return the account of each phase: what is between two boundaries counts to the phase that begins with them."""
+def _phases(
+    captured: Captured, dumps: Mapping[str, Any], whole: Any, *, together: bool = False
+) -> dict[Phase, Account]:
+    """Return the account of each phase: what is between two boundaries counts to the phase that begins with them.
+
+    `together`: several threads are added up, whose calls pass at the same time.
+    """
     ends: list[tuple[Phase, Any]] = [(name, dumps[name]) for name in ("setup", "first") if name in dumps]
     following: Phase = "steady" if "first" in dumps else "first" if "setup" in dumps else "setup"
     phases: dict[Phase, Account] = {}
     before: Any = {}
     for name, dump in [*ends, (following, whole)]:
-        phases[name] = _account(captured, statistics.subtract(dump, before), captured.seconds.get(name))
+        phases[name] = _account(captured, statistics.subtract(dump, before), captured.seconds.get(name), together)
         before = dump
     return phases
 
 
-def _account(captured: Captured, part: Any, seconds: float | None) -> Account:
+def _account(captured: Captured, part: Any, seconds: float | None, together: bool) -> Account:
     role = captured.identity.role
     if captured.stacks is not None:
         return account_of_stacks(part, role)
     account = account_of_profile(part, role)
     if seconds is not None:
-        account.functions = {function: _capped(cost, seconds) for function, cost in account.functions.items()}
+        account.functions = {
+            function: _capped(cost, seconds * (cost.calls or 1) if together else seconds)
+            for function, cost in account.functions.items()
+        }
     return account
 
 

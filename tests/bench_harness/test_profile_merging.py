@@ -313,6 +313,24 @@ def test_what_weighs_in_the_steady_state_alone_is_kept(tmp_path: Path) -> None:
     assert [row["name"] for row in merge(tmp_path).results(max_rows=2)["functions"]] == ["copy", "step"]
 
 
+def test_threads_pass_at_the_same_time_and_begin_in_their_phase(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    ends = {"setup": 0.25, "first": 0.5}
+    no_callers: dict[Any, Any] = {}
+    four_threads = {("/own/a.py", 1, "f"): (4, 4, 0.0, 3.5, no_callers), ("~", 0, "x"): (4, 4, 3.5, 3.5, no_callers)}
+    small_segment(tmp_path / FOLDER, Identity("main"))
+    small_segment(tmp_path / FOLDER, Identity("main.1", "worker", 0, "loader", 0, 0), phases_s=ends)
+    for serial in ("main", "main.1"):
+        (tmp_path / FOLDER / f"{serial}.threads.prof").write_bytes(marshal.dumps(four_threads))
+    for name in ends:
+        (tmp_path / FOLDER / f"main.1.{name}.prof").write_bytes(profile_of())
+    merged = merge(tmp_path)
+    assert {row["process"]: row["cumtime_s"] for row in merged.functions() if row["name"] == "f"} == {
+        "main": 0.5, "workers": 0.5, "main threads": 3.5, "workers threads": 2.0,  # 4 calls in 0.5 s
+    }  # fmt: skip
+    assert merged.captured()["workers threads"]["steady_seconds"] == 3.5
+
+
 def test_nothing_captured_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NothingMeasuredError, match="no process was captured"):
         merge(tmp_path)
