@@ -81,6 +81,7 @@ class State:
         exception: one line about the exception that ended it.
         wall_s: seconds captured so far; cpu_s: user + system CPU seconds of the process in them.
         phases_s: seconds since the beginning at which a phase ended, by name (BOUNDARIES).
+        frozen_s: seconds that freezing it there took, which belong to no phase.
         uss_bytes, pss_bytes: of its own smaps_rollup at the dump of its end.
         warnings: what could not be captured, one line each.
     """
@@ -93,6 +94,7 @@ class State:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     phases_s: dict[str, float] = field(default_factory=dict)
+    frozen_s: dict[str, float] = field(default_factory=dict)
     uss_bytes: int | None = None
     pss_bytes: int | None = None
     warnings: list[str] = field(default_factory=list)

@@ -71,11 +71,13 @@ class ProcessCapture:
 
     def boundary(self, name: str) -> None:
         """Freeze what there is at the end of a phase; called by the captured thread, once per phase."""
+        ended_ns = time.perf_counter_ns()
         with self._lock:
             if self._finished or name in self.state.phases_s:
                 return
-            self.state.phases_s[name] = (time.perf_counter_ns() - self._start_ns) / 1e9
+            self.state.phases_s[name] = (ended_ns - self._start_ns) / 1e9
             self._write_engine(f"{self.identity.serial}.{name}")
+            self.state.frozen_s[name] = (time.perf_counter_ns() - ended_ns) / 1e9
 
     def dump(self, reason: str = "running", *, final: bool = False) -> None:
         """Write what there is."""

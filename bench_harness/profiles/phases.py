@@ -171,8 +171,10 @@ def _capped(cost: Cost, seconds: float) -> Cost:
 def _seconds(segment: Segment) -> dict[Phase, float]:
     if segment.state is None:
         return {}
-    ends = segment.state.phases_s
+    ends, frozen = segment.state.phases_s, segment.state.frozen_s
     wall = segment.state.wall_s
     setup = min(ends.get("setup", wall), wall)
     first = max(setup, min(ends.get("first", wall), wall))
-    return {"setup": setup, "first": first - setup, "steady": wall - first}
+    # A dump at a boundary took time of the phase after it, with many functions more than a batch does.
+    own = {"first": first - setup - frozen.get("setup", 0.0), "steady": wall - first - frozen.get("first", 0.0)}
+    return {"setup": setup, "first": max(0.0, own["first"]), "steady": max(0.0, own["steady"])}

@@ -331,6 +331,13 @@ def test_threads_pass_at_the_same_time_and_begin_in_their_phase(tmp_path: Path) 
     assert merged.captured()["workers threads"]["steady_seconds"] == 3.5
 
 
+def test_dumps_at_boundaries_belong_to_no_phase(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    ends, frozen = {"setup": 1.0, "first": 4.0}, {"setup": 2.5, "first": 1.0}
+    small_segment(tmp_path / FOLDER, Identity("main"), wall_s=9.0, phases_s=ends, frozen_s=frozen)
+    assert merge(tmp_path).phase_rows() == [{"process": "main", "setup_s": 1.0, "first_s": 0.5, "steady_s": 4.0}]
+
+
 def test_nothing_captured_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NothingMeasuredError, match="no process was captured"):
         merge(tmp_path)
