@@ -423,6 +423,15 @@ def test_a_dataset_that_calculates_in_python_is_loader_bound(capture: Capture) -
     assert results["main_wait_share"] > 0.5
 
 
+def test_workers_are_not_idle_before_the_steady_state(capture: Capture) -> None:
+    """They fetch ahead during the first step, however long it takes, and then wait."""
+    for number, _ in enumerate(train := DataLoader(Items(14, seconds=0.01), num_workers=1)):
+        time.sleep(0.5 if number == 0 else 0)
+    loop = capture.loop("train")
+    assert train.num_workers == 1
+    assert loop["workers_idle_share"] < 0.6 < loop["workers_busy_share"]
+
+
 class SlowToRebuild:
     """What main sleeps for when it unpickles it."""
 

@@ -110,7 +110,7 @@ def test_the_cpus_bound_how_many_workers_are_advised() -> None:
 def test_waiting_within_unpickling_is_said() -> None:
     verdict = decide(Evidence(**STEADY | RECEIVING))
     assert verdict.main_wait_share == pytest.approx(0.83)
-    assert any("68% of them main unpickles, and waits for workers that are busy" in line for line in verdict.lines)
+    assert any("68% of it while it unpickles: workers that are busy fetching" in line for line in verdict.lines)
     idle = decide(Evidence(**STEADY | RECEIVING | {"busy_share": 0.1, "receive_s": 0.02, "receive_idle_s": 0.01}))
     assert "waits for what is fetched (8%), unpickles (80%)" in idle.lines[0]
     assert "unpickling 20 ms (of it 10 ms off the CPU)" in idle.lines[1]

@@ -42,6 +42,7 @@ class Iteration:
         self.pending: list[float] | None = None
         self.requested = 0.0
         self.handed_out = 0.0
+        self.steady_since = 0.0
         self.away = 0.0
         self.worker = -1
         self.waiting_since = 0.0
@@ -165,6 +166,8 @@ class MainSide:
         iteration.number += 1
         request_s = now - iteration.requested
         steady = 1.0 if iteration.number > iteration.skip else 0.0
+        if iteration.number == iteration.skip + 1:
+            iteration.steady_since = iteration.requested
         if iteration.workers:
             pending = self._from_workers(iteration, iterator, request_s, steady, now)
         else:
@@ -213,13 +216,16 @@ class MainSide:
             _, idle_s, fetch_start, fetch_end, collate_s, samples, cpu_s, stalled_s, pickle_start,
             pickle_end, message_bytes,
         ) = row  # fmt: skip
+        # It may have waited before: the first steady batches were fetched during the first step.
+        idle_then_s = max(0.0, min(idle_s, fetch_start - iteration.steady_since))
         loader_s, transport_s, receive_s, dispatch_s, _ = split_wait(
             start, end, sent, idle_s, fetch_start, fetch_end, stalled_s, unpicklings
         )
         return [
             steady, samples, request_s, loader_s, transport_s, 0.0, receive_s, request_s - (end - start), 0.0,
-            0.0, 0.0, fetch_end - fetch_start - collate_s, collate_s, pickle_end - pickle_start, idle_s, dispatch_s,
-            stalled_s, cpu_s, message_bytes, pin_s, pin_receive_s, behind_s, 1.0, _off_cpu_s(receive_s, receipts),
+            0.0, 0.0, fetch_end - fetch_start - collate_s, collate_s, pickle_end - pickle_start, idle_then_s,
+            dispatch_s, stalled_s, cpu_s, message_bytes, pin_s, pin_receive_s, behind_s, 1.0,
+            _off_cpu_s(receive_s, receipts),
         ]  # fmt: skip
 
     def _from_here(self, request_s: float, steady: float) -> list[float]:

@@ -169,8 +169,8 @@ def _loader_lines(evidence: Evidence, loader: float, transport: float) -> list[s
     ]
     if evidence.held_up_share >= WAIT_MARGIN:
         lines.append(
-            f"for {evidence.held_up_share:.0%} of them main unpickles, and waits for workers that are busy fetching to "
-            "hand over their tensors"
+            f"{evidence.held_up_share:.0%} of it while it unpickles: workers that are busy fetching are slow to hand "
+            "their tensors over"
         )
     if evidence.behind_share >= 0.5 * loader:
         lines.append(
