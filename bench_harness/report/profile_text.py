@@ -14,6 +14,7 @@ TOP_OWN = 12
 TOP_OTHERS = 8
 MAX_PROCESSES = 24
 MAX_PLACE = 56
+LEAST_OF_THREADS = 0.05  # of the time captured in their processes' main threads
 _FOR_WHOM = {"for loader": "for the loader", "for main": "for main", "idle": "for something else"}
 
 
@@ -33,7 +34,7 @@ def parts(record: Record, where: str) -> Iterable[Any]:
     if results.get("processes"):
         yield from _processes(results["processes"], results.get("phases") or [])
     yield from _waiting(results.get("waiting") or [])
-    for role in _roles(results.get("functions") or []):
+    for role in _roles(results):
         yield from _functions(results, role)
     yield from _opening(record, where)
     for warning in record.warnings:
@@ -109,15 +110,23 @@ def _waiting(rows: list[dict[str, Any]]) -> Iterable[str]:
         seconds, share = (row["steady_seconds"], row["steady_share"]) if steady else (row["seconds"], row["share"])
         if share >= 0.001:
             of = "of its steady state" if steady else "of its captured time"
-            lines.append(
-                f"{row['process']} waited {units.seconds(seconds)} {_FOR_WHOM[row['kind']]} ({share:.0%} {of})"
-            )
+            much = f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+            lines.append(f"{row['process']} waited {units.seconds(seconds)} {_FOR_WHOM[row['kind']]} ({much} {of})")
     if lines:
         yield "\n" + "\n".join(lines)
 
 
-def _roles(functions: list[dict[str, Any]]) -> list[str]:
-    return [role for role in ("main", "workers", "processes") if any(row["process"] == role for row in functions)]
+def _roles(results: Mapping[str, Any]) -> list[str]:
+    """Return the roles to show; other threads than the main ones if they worked for a noticeable time."""
+    found = {row["process"] for row in results.get("functions") or []}
+    captured = results.get("captured") or {}
+    roles = []
+    for role in ("main", "workers", "processes"):
+        threads = f"{role} threads"
+        least_s = LEAST_OF_THREADS * captured.get(role, {}).get("seconds", 0.0)
+        shown = threads in found and captured.get(threads, {}).get("seconds", 0.0) >= least_s
+        roles += [each for each, is_shown in ((role, role in found), (threads, shown)) if is_shown]
+    return roles
 
 
 def _functions(results: Mapping[str, Any], role: str) -> Iterable[Any]:
@@ -131,7 +140,24 @@ def _functions(results: Mapping[str, Any], role: str) -> Iterable[Any]:
     for kind, own, count in (("own functions", True, TOP_OWN), ("others", False, TOP_OTHERS)):
         chosen = [row for row in rows if row["own"] == own]
         if chosen:
-            yield _table(f"{role}: {kind}, {when} of {units.seconds(whole)}", chosen[:count], prefix, whole)
+            title = f"{_titled(role)}: {kind}, {when} of {units.seconds(whole)}{_added_up(results, role)}"
+            yield _table(title, chosen[:count], prefix, whole)
+
+
+def _titled(role: str) -> str:
+    return f"other threads of {role.removesuffix(' threads')}" if role.endswith(" threads") else role
+
+
+def _added_up(results: Mapping[str, Any], role: str) -> str:
+    """Return over what seconds are added up, if over more than one thread."""
+    roles = {"main": "main", "workers": "worker", "processes": "process"}
+    count = sum(row.get("role") == roles[role.removesuffix(" threads")] for row in results.get("processes") or [])
+    if role.endswith(" threads"):
+        return " over all of them"
+    if count > 1:
+        return f" over {count} processes"
+    # py-spy samples all threads of a process alike.
+    return " over all its threads" if results.get("engine") == "py-spy" else ""
 
 
 def _captured(results: Mapping[str, Any], role: str) -> dict[str, float]:

@@ -140,6 +140,26 @@ def test_without_a_steady_state_the_whole_run_is_shown() -> None:
     assert "100.0%   2 s          3 s       -   step" in text
 
 
+def test_threads_that_work_are_shown_and_sums_said() -> None:
+    roles = ("worker", "worker", "main")
+    text = text_of(
+        record(
+            functions=[row("pool", "main threads"), row("load", "workers"), row("send", "workers threads")],
+            captured={
+                "main": {"seconds": 4.0, "steady_seconds": 2.0},
+                "main threads": {"seconds": 6.0, "steady_seconds": 3.0},
+                "workers": {"seconds": 4.0, "steady_seconds": 2.0},
+                "workers threads": {"seconds": 0.1, "steady_seconds": 0.1},
+            },
+            processes=[process(f"p{number}", role=role) for number, role in enumerate(roles)],
+        )
+    )
+    text = " ".join(text.split())
+    assert "other threads of main: own functions, steady state of 3 s over all of them" in text
+    assert "workers: own functions, steady state of 2 s over 2 processes" in text
+    assert "other threads of workers" not in text
+
+
 def test_sampling_engines_name_their_viewers() -> None:
     shown = record()
     shown.artifacts = {"merged": "merged.speedscope.json", "html": "merged.html"}
