@@ -53,6 +53,23 @@ def test_memory_caps_the_recommendation() -> None:
     assert assess(unknown, limit_bytes=1)["recommended_num_workers"] == 8
 
 
+def test_main_does_not_shrink_with_its_workers() -> None:
+    """Workers that live at its end share its pages, and each counts a part of them."""
+    points = [at(workers, 100 * (workers + 1), main_pss_bytes=GB // (workers + 1)) for workers in (0, 1, 4)]
+    document = assess(points, limit_bytes=2 * GB)
+    assert [row["memory_bytes"] for row in document["rows"]] == [GB, 1.5 * GB, 3 * GB]
+    assert document["recommended_num_workers"] == 1
+
+
+def test_why_more_workers_do_not_pay_is_said() -> None:
+    def line(more: float, noise: float) -> str:
+        return next(line for line in assess([at(1, 100, noise), at(2, more, noise)])["lines"] if "more stops" in line)
+
+    assert line(110, 0.2).endswith("num_workers=2 gives +10.0%, within noise")
+    assert line(103, 0.001).endswith("num_workers=2 gives +3.0%, less than 5%")
+    assert line(90, 0.001).endswith("num_workers=2 gives -10.0%, no faster")
+
+
 def test_the_memory_that_is_there_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep.environment, "collect_memory", lambda: {"available_bytes": 10 * GB})
     monkeypatch.setattr(sweep.environment, "cgroup_limit_bytes", lambda: 4 * GB)

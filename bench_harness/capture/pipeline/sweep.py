@@ -1,7 +1,7 @@
 """Which number of workers to use, from the same target measured with several."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench_harness import environment
@@ -95,6 +95,7 @@ def assess(points: Sequence[Point], *, limit_bytes: int | None = None) -> dict[s
         points: of one sweep.
         limit_bytes: of memory for main and workers; by default what is available, within the control group's limit.
     """
+    points = _with_whole_main(points)
     limit, source = (limit_bytes, "given") if limit_bytes is not None else available_bytes()
     measured = sorted((one for one in points if one.batches_per_s is not None), key=_order)
     rows = [asdict(one) | {"memory_bytes": one.memory_bytes} for one in sorted(points, key=_order)]
@@ -119,6 +120,15 @@ def assess(points: Sequence[Point], *, limit_bytes: int | None = None) -> dict[s
         document["recommended_prefetch_factor"] = chosen.prefetch
         document["lines"].append(_recommendation(chosen))
     return document
+
+
+def _with_whole_main(points: Sequence[Point]) -> list[Point]:
+    """Return the points with the largest size of main for each.
+
+    Pages that main shares with living workers count to it in part only: it seems to shrink with more of them.
+    """
+    whole = max((one.main_pss_bytes for one in points if one.main_pss_bytes is not None), default=None)
+    return [replace(one, main_pss_bytes=one.main_pss_bytes and whole) for one in points]
 
 
 def where_it_stops_paying(points: Sequence[Point]) -> Point:
@@ -173,7 +183,7 @@ def _knee_line(points: Sequence[Point], knee: Point) -> str:
         return f"{_setting(knee)} is the fastest measured ({rate}), and the largest: more may pay, sweep further"
     best = max(larger, key=lambda one: one.batches_per_s or 0.0)
     gain = (best.batches_per_s or 0.0) / knee.batches_per_s - 1
-    why = "within noise or 5%" if gain > 0 else "no faster"
+    why = "within noise" if gain >= WORTHWHILE else f"less than {WORTHWHILE:.0%}" if gain > 0 else "no faster"
     return f"beyond {_setting(knee)} ({rate}) more stops paying: {_setting(best)} gives {gain:+.1%}, {why}"
 
 
