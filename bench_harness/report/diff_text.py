@@ -112,6 +112,9 @@ _ROLES = {
     "main": "Main",
     "workers": "Workers together",
     "processes": "Other processes together",
+    "main threads": "Other threads of main",
+    "workers threads": "Other threads of workers together",
+    "processes threads": "Other threads of other processes together",
     "all": "All processes",
 }
 
