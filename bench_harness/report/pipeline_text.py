@@ -17,6 +17,7 @@ _STAGES = (
     ("draw and send indices", "own_s", "in main"),
     ("step", "step_s", "in main"),
 )
+LEAST_IN_LOOPS = 0.5  # of main's time: below, what a verdict does not speak of is said
 _SHARES = {
     "fetch_s": None,
     "receive_s": "receive",
@@ -30,12 +31,12 @@ _SHARES = {
 def parts(results: Mapping[str, Any]) -> Iterable[Any]:
     """Yield the lines and tables about results["pipeline"] and results["sweep"], whichever there are."""
     if results.get("pipeline"):
-        yield from _pipeline(results["pipeline"])
+        yield from _pipeline(results["pipeline"], results.get("phases") or [])
     if results.get("sweep"):
         yield from _sweep(results["sweep"])
 
 
-def _pipeline(pipeline: Mapping[str, Any]) -> Iterable[Any]:
+def _pipeline(pipeline: Mapping[str, Any], phases: Iterable[Mapping[str, Any]]) -> Iterable[Any]:
     share = pipeline.get("main_wait_share")
     waiting = "" if share is None else f" (main without a batch: {share:.0%} of the steady time)"
     yield f"\nPipeline: {pipeline.get('verdict') or 'no verdict'}{waiting}"
@@ -43,9 +44,23 @@ def _pipeline(pipeline: Mapping[str, Any]) -> Iterable[Any]:
     for loop in pipeline.get("loaders") or []:
         yield _loop(loop)
         yield from (f"  {line}" for line in _notes(loop))
+    yield from _not_in_it(pipeline, phases)
     gpu = pipeline.get("gpu")
     if gpu is not None:
         yield from _gpu(gpu)
+
+
+def _not_in_it(pipeline: Mapping[str, Any], phases: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Yield what share of main's time the steady batches are, if it is small: the verdict is on these alone."""
+    loops = [loop for loop in pipeline.get("loaders") or [] if loop.get("process") == "main"]
+    main_s = next((row["steady_s"] for row in phases if row["process"] == "main"), 0.0)
+    loops_s = sum(loop["steady"]["wall_s"] for loop in loops)
+    if loops_s and loops_s < LEAST_IN_LOOPS * main_s:
+        yield (
+            f"  The steady batches took {units.seconds(loops_s)} of the {units.seconds(main_s)} that main ran after "
+            "its first one: the rest is no step of a steady loop, but starts of workers, first batches of later "
+            "epochs, and what lies outside of loops"
+        )
 
 
 def _loop(loop: Mapping[str, Any]) -> Any:

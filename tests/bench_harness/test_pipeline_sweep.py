@@ -144,6 +144,16 @@ def test_the_text() -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.parametrize(("main_s", "said"), [(10.0, True), (3.0, False)])
+def test_a_verdict_on_little_of_the_time_says_so(main_s: float, said: bool) -> None:
+    """Where each epoch starts workers anew, and has few batches, the steady ones are the smaller part."""
+    loop = LOOP | {"process": "main", "steady": {"batches": 17, "warming_up_included": False, "wall_s": 2.0}}
+    pipeline = {"verdict": "step-bound", "main_wait_share": 0.01, "lines": [], "loaders": [loop], "gpu": None}
+    phases = [{"process": "main", "setup_s": 5.0, "first_s": 1.0, "steady_s": main_s}]
+    text = render_parts(pipeline_text.parts({"pipeline": pipeline, "phases": phases}))
+    assert ("steady batches took 2 s of the 10 s" in text) == said
+
+
 def test_the_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     swept = assess([at(0, 10), at(2, 20, cpu_s_per_sample=0.1), Point(4, problem="killed")], limit_bytes=2 * GB)
