@@ -128,6 +128,7 @@ def summarize(slot: Mapping[str, Any]) -> dict[str, Any]:
         "behind_share": _share(sums["behind_s"], wall_s),
         "dispatch_share": _share(sums["dispatch_s"], wall_s),
         "receive_idle_share": _share(sums["receive_idle_s"], wall_s),
+        "held_up_share": _share(sums["held_up_s"], wall_s),
         "stalled_share": _share(sums["stalled_s"], worker_wall_s) if workers else None,
         "matched_share": _share(matched, batches),
         "pin_thread": {
@@ -169,7 +170,7 @@ def evidence_of(loop: Mapping[str, Any]) -> Evidence:
         behind_share=loop["behind_share"],
         dispatch_share=loop["dispatch_share"],
         receive_idle_share=loop["receive_idle_share"],
-        stalled_share=loop["stalled_share"] or 0.0,
+        held_up_share=loop["held_up_share"],
         fetch_s=each["fetch_s"],
         collate_s=each["collate_s"],
         pickle_s=each["pickle_s"],

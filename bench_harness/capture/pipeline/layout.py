@@ -6,6 +6,7 @@ batches. All numbers are native doubles, all times seconds of time.monotonic(), 
 
 import errno
 import json
+import math
 import mmap
 import os
 import struct
@@ -38,7 +39,8 @@ PICKLED_OFFSET = len(ROW_FIELDS) * DOUBLE
 RING_ROWS = 67
 TOTAL_FIELDS = ("batches", "samples", "idle_s", "fetch_s", "collate_s", "cpu_s", "pickle_s", "message_bytes")
 TOTALS = struct.Struct(f"={len(TOTAL_FIELDS)}d")
-_TOTALS_OFFSET, _ROWS_OFFSET = 64, 64 + TOTALS.size
+FETCHING = struct.Struct("=2d")  # when the last fetch began and ended; it goes on if it ended before it began
+_FETCHING_OFFSET, _TOTALS_OFFSET, _ROWS_OFFSET = 32, 64, 64 + TOTALS.size
 RING_BYTES = _ROWS_OFFSET + RING_ROWS * ROW.size
 
 # One batch of a loader's loop, from the request for it to the next request; seconds, samples, bytes.
@@ -46,6 +48,7 @@ BATCH_FIELDS = (
     "steady", "samples", "request_s", "loader_wait_s", "transport_wait_s", "unknown_wait_s", "receive_s", "own_s",
     "step_s", "elsewhere_s", "copy_host_s", "fetch_s", "collate_s", "pickle_s", "idle_s", "dispatch_s", "stalled_s",
     "worker_cpu_s", "message_bytes", "pin_s", "pin_receive_s", "behind_s", "matched", "receive_idle_s",
+    "held_up_s",
 )  # fmt: skip
 BATCH = struct.Struct(f"={len(BATCH_FIELDS)}d")
 COUNTER_FIELDS = (
@@ -64,7 +67,7 @@ _WARM_OFFSET = _COUNTERS_OFFSET + COUNTERS.size
 _STEADY_OFFSET = _WARM_OFFSET + BATCH.size
 _BLOCKS_OFFSET = _STEADY_OFFSET + BATCH.size
 _SAMPLES_OFFSET = 4096
-SLOT_BYTES = 25 * 4096
+SLOT_BYTES = 26 * 4096
 assert _BLOCKS_OFFSET + BLOCKS.size <= _SAMPLES_OFFSET
 assert _SAMPLES_OFFSET + SAMPLE_ROWS * BATCH.size <= SLOT_BYTES
 
@@ -115,6 +118,15 @@ class Ring:
     def write_totals(self, values: Sequence[float]) -> None:
         """Write sums over all batches, see TOTAL_FIELDS."""
         TOTALS.pack_into(self._map, _TOTALS_OFFSET, *values)
+
+    def write_fetching(self, began: float, ended: float) -> None:
+        """Write when the last fetch began, and when it ended, or 0."""
+        FETCHING.pack_into(self._map, _FETCHING_OFFSET, began, ended)
+
+    def fetching(self) -> tuple[float, float]:
+        """Return when the last fetch began, and when it ended: math.inf if it goes on."""
+        began, ended = FETCHING.unpack_from(self._map, _FETCHING_OFFSET)
+        return began, ended if ended >= began else math.inf
 
     def read(self, index: int) -> tuple[float, ...] | None:
         """Return the row of a batch; None where another batch has its place."""

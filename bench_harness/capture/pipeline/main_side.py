@@ -197,7 +197,8 @@ class MainSide:
             for number in range(iteration.sent_until, iterator._send_idx):
                 iteration.sent[number] = now
             iteration.sent_until = iterator._send_idx
-        row = link.rings[iteration.worker].read(index) if 0 <= iteration.worker < len(link.rings) else None
+        ring = link.rings[iteration.worker] if 0 <= iteration.worker < len(link.rings) else None
+        row = ring.read(index) if ring is not None else None
         unpicklings = [(received, done) for _, received, done, _ in receipts]
         start, end = (iteration.waiting_since, receipts[-1][2]) if receipts else (now, now)
         # Another batch was ready all the while: only the order kept main waiting.
@@ -210,7 +211,7 @@ class MainSide:
             return [
                 steady, 0.0, request_s, 0.0, 0.0, unknown_s, receive_s, request_s - unknown_s - receive_s, 0.0, 0.0,
                 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, pin_s, pin_receive_s, behind_s, 0.0,
-                _off_cpu_s(receive_s, receipts),
+                _off_cpu_s(receive_s, receipts), 0.0,
             ]  # fmt: skip
         (
             _, idle_s, fetch_start, fetch_end, collate_s, samples, cpu_s, stalled_s, pickle_start,
@@ -221,11 +222,16 @@ class MainSide:
         loader_s, transport_s, receive_s, dispatch_s, _ = split_wait(
             start, end, sent, idle_s, fetch_start, fetch_end, stalled_s, unpicklings
         )
+        off_cpu_s = _off_cpu_s(receive_s, receipts)
+        held_up_s = 0.0
+        if off_cpu_s and ring is not None:
+            began, ended = ring.fetching()
+            held_up_s = max(0.0, min(off_cpu_s, min(ended, receipts[-1][2]) - max(began, receipts[-1][1])))
         return [
             steady, samples, request_s, loader_s, transport_s, 0.0, receive_s, request_s - (end - start), 0.0,
             0.0, 0.0, fetch_end - fetch_start - collate_s, collate_s, pickle_end - pickle_start, idle_then_s,
             dispatch_s, stalled_s, cpu_s, message_bytes, pin_s, pin_receive_s, behind_s, 1.0,
-            _off_cpu_s(receive_s, receipts),
+            off_cpu_s, held_up_s,
         ]  # fmt: skip
 
     def _from_here(self, request_s: float, steady: float) -> list[float]:
@@ -234,7 +240,7 @@ class MainSide:
         self._fetched = None
         return [
             steady, samples, request_s, fetch_s, 0.0, 0.0, 0.0, request_s - fetch_s, 0.0, 0.0, 0.0,
-            fetch_s - collate_s, collate_s, 0.0, 0.0, 0.0, 0.0, cpu_s, 0.0, 0.0, 0.0, 0.0, matched, 0.0,
+            fetch_s - collate_s, collate_s, 0.0, 0.0, 0.0, 0.0, cpu_s, 0.0, 0.0, 0.0, 0.0, matched, 0.0, 0.0,
         ]  # fmt: skip
 
     def end(self, iteration: Iteration) -> None:

@@ -2,9 +2,9 @@
 
 Workers load while main steps. So where main waits for batches at all, the producers are the slower side, however small
 the wait: the loop would run faster if they did. Less than WAIT_MARGIN is jitter. Main waits while it unpickles as well,
-for workers to hand over the tensors' file descriptors: one that fetches in Python lets it wait for the interpreter, so
-that as much of this as workers fetch counts to the loader. With num_workers=0, and among what
-main does itself, nothing overlaps, and the largest share is the bound.
+for a worker to hand over the tensors' file descriptors: one that fetches in Python lets main wait for its interpreter,
+and that counts to the loader. With num_workers=0, and among what main does itself, nothing overlaps, and the largest
+share is the bound.
 """
 
 import math
@@ -30,12 +30,12 @@ class Evidence:
         transport_share: main waited for one that was fetched, or whose index was on its way.
         unknown_share: main waited, and the worker's notes about the batch are missing.
         receive_share: main unpickled; receive_idle_share: of it, off the CPU.
+        held_up_share: of this, while the worker of the batch was fetching another one.
         own_share: the rest of the request: the sampler, sending indices.
         copy_share: copies to the device; 0 where not measured.
         step_share: from the batch in hand to the next request, less the copies.
         behind_share: of the waits, while a later batch was there: only the order kept it back.
-        dispatch_share: part of transport_share, see attribution.Wait.
-        stalled_share: of the workers' time, in which pickling kept them from fetching; a part of busy_share.
+        dispatch_share, stalled_share: parts of transport_share, see attribution.Wait.
         busy_share: of the workers' time, in which they fetched and collated; None if unknown.
         cpu_share: CPU time of the workers, of all CPUs that the process may use; None if unknown.
     """
@@ -53,6 +53,7 @@ class Evidence:
     dispatch_share: float = 0.0
     stalled_share: float = 0.0
     receive_idle_share: float = 0.0
+    held_up_share: float = 0.0
     fetch_s: float = 0.0
     collate_s: float = 0.0
     pickle_s: float = 0.0
@@ -69,11 +70,6 @@ class Evidence:
     tensors: int = 0
     pageable_copies: int = 0
     pin_s: float = 0.0
-
-    @property
-    def held_up_share(self) -> float:
-        """Part of receive_idle_share that counts to the loader: the workers were fetching."""
-        return self.receive_idle_share * max(0.0, (self.busy_share or 0.0) - self.stalled_share)
 
     @property
     def workers_bound_per_s(self) -> float:
@@ -117,13 +113,11 @@ def decide(evidence: Evidence) -> Verdict:
     if evidence.workers == 0:
         return Verdict(*_decide_in_one_process(evidence, wait))
     loader, transport = _parts(evidence)
-    if queued + evidence.held_up_share >= WAIT_MARGIN:
-        if loader >= transport:
-            return Verdict("loader-bound", wait, _loader_lines(evidence, loader, transport))
-        return Verdict("transport-bound", wait, _transport_lines(evidence, loader, transport))
     serial = evidence.receive_share + evidence.own_share
     largest = max(evidence.step_share, evidence.copy_share, serial)
-    if largest == serial and serial > evidence.step_share:
+    if queued >= WAIT_MARGIN or (largest == serial and serial > evidence.step_share):
+        if loader >= transport:
+            return Verdict("loader-bound", wait, _loader_lines(evidence, loader, transport))
         return Verdict("transport-bound", wait, _transport_lines(evidence, loader, transport))
     if largest == evidence.copy_share and evidence.copy_share > evidence.step_share:
         return Verdict("copy-bound", wait, _copy_lines(evidence))

@@ -58,6 +58,7 @@ class WorkerSide:
             self._context.on_boundary("setup")  # which takes a while: no part of the fetch
             start = self._free_since = time.monotonic()
         self.collate_start = 0.0
+        self._ring.write_fetching(start, 0.0)
         return start, _used_by_thread() if self._unpickled else None
 
     def end_fetch(self, begun: tuple[float, Any]) -> None:
@@ -67,6 +68,7 @@ class WorkerSide:
         collate_s = end - self.collate_start if self.collate_start else 0.0
         stalled_s = 0.0 if used is None else self._stalled(start, end, used)
         self._fetch = (start, end, collate_s, self.collated, stalled_s)
+        self._ring.write_fetching(start, end)
 
     def _stalled(self, start: float, end: float, before: Any) -> float:
         """Return how long this thread at most waited for the interpreter while the queue's thread pickled.
