@@ -432,6 +432,17 @@ def test_workers_are_not_idle_before_the_steady_state(capture: Capture) -> None:
     assert loop["workers_idle_share"] < 0.6 < loop["workers_busy_share"]
 
 
+def test_what_a_worker_fetched_meanwhile(tmp_path: Path) -> None:
+    ring = layout.Ring(tmp_path / "main.1.pipeline")
+    for index, begin in ((3, 1.0), (5, 4.0)):
+        ring.write(ring.offset(index), index, 0.0, begin, begin + 2.0, *(0.0,) * 7)
+    ring.write_fetching(7.0, 0.0)
+    assert ring.fetched_within(2.0, 8.0, range(3, 9)) == 1 + 2 + 1
+    assert ring.fetched_within(3.5, 3.75, range(3, 9)) == 0
+    ring.write_fetching(7.0, 7.5)
+    assert ring.fetched_within(0.0, 9.0, range(6, 9)) == 0.5
+
+
 class SlowToRebuild:
     """What main sleeps for when it unpickles it."""
 

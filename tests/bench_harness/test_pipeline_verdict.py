@@ -29,7 +29,9 @@ RECEIVING = {
         # It waits for descriptors, which busy workers are slow to hand over; those of idle workers are another matter.
         ("loader-bound", RECEIVING),
         ("loader-bound", RECEIVING | {"transport_share": 0.13}),
-        ("transport-bound", RECEIVING | {"held_up_share": 0.1}),
+        ("loader-bound", RECEIVING | {"held_up_share": 0.3}),
+        ("loader-bound", RECEIVING | {"busy_share": 0.1}),
+        ("transport-bound", RECEIVING | {"held_up_share": 0.1, "busy_share": 0.2}),
         (
             "step-bound",
             {"workers": 2, "receive_share": 0.2, "receive_idle_share": 0.19, "held_up_share": 0.15, "step_share": 0.8},
@@ -115,7 +117,11 @@ def test_waiting_within_unpickling_is_said() -> None:
     verdict = decide(Evidence(**STEADY | RECEIVING))
     assert verdict.main_wait_share == pytest.approx(0.83)
     assert any("70% of it while it unpickles: workers that are busy fetching" in line for line in verdict.lines)
-    idle = decide(Evidence(**STEADY | RECEIVING | {"held_up_share": 0.0, "receive_s": 0.02, "receive_idle_s": 0.01}))
+    idle = decide(
+        Evidence(
+            **STEADY | RECEIVING | {"held_up_share": 0.0, "busy_share": 0.1, "receive_s": 0.02, "receive_idle_s": 0.01}
+        )
+    )
     assert "waits for what is fetched (8%), unpickles (80%)" in idle.lines[0]
     assert "unpickling 20 ms (of it 10 ms off the CPU)" in idle.lines[1]
 

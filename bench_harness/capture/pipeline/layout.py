@@ -10,7 +10,7 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +123,13 @@ class Ring:
         """Write when the last fetch began, and when it ended, or 0."""
         FETCHING.pack_into(self._map, _FETCHING_OFFSET, began, ended)
 
-    def fetching(self) -> tuple[float, float]:
-        """Return when the last fetch began, and when it ended: math.inf if it goes on."""
+    def fetched_within(self, start: float, end: float, batches: Iterable[int]) -> float:
+        """Return for how long between two moments the worker fetched: one of `batches`, or what it fetches now."""
+        rows = (self.read(index) for index in batches)
+        fetches = {row[2]: row[3] for row in rows if row is not None}
         began, ended = FETCHING.unpack_from(self._map, _FETCHING_OFFSET)
-        return began, ended if ended >= began else math.inf
+        fetches[began] = ended if ended >= began else math.inf
+        return sum(max(0.0, min(ended, end) - max(began, start)) for began, ended in fetches.items())
 
     def read(self, index: int) -> tuple[float, ...] | None:
         """Return the row of a batch; None where another batch has its place."""

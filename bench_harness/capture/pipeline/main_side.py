@@ -15,6 +15,8 @@ from bench_harness.capture.pipeline.naming import Named, Names
 
 # How far a batch is looked into for its tensors, which is done for few batches.
 _MAX_DEPTH, _MAX_ITEMS = 4, 100
+# A worker that does nothing else hands over a tensor sooner.
+_WORTH_A_LOOK_S = 1e-3
 
 
 class Link:
@@ -224,9 +226,9 @@ class MainSide:
         )
         off_cpu_s = _off_cpu_s(receive_s, receipts)
         held_up_s = 0.0
-        if off_cpu_s and ring is not None:
-            began, ended = ring.fetching()
-            held_up_s = max(0.0, min(off_cpu_s, min(ended, receipts[-1][2]) - max(began, receipts[-1][1])))
+        if off_cpu_s > _WORTH_A_LOOK_S and ring is not None:
+            later = range(index + 1, iterator._send_idx)
+            held_up_s = min(off_cpu_s, ring.fetched_within(receipts[-1][1], receipts[-1][2], later))
         return [
             steady, samples, request_s, loader_s, transport_s, 0.0, receive_s, request_s - (end - start), 0.0,
             0.0, 0.0, fetch_end - fetch_start - collate_s, collate_s, pickle_end - pickle_start, idle_then_s,

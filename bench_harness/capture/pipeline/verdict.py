@@ -72,6 +72,15 @@ class Evidence:
     pin_s: float = 0.0
 
     @property
+    def loaders_part(self) -> float:
+        """Part of receive_idle_share that counts to the loader.
+
+        As long as the batch's worker was seen to fetch, or as all of them did on average: where processes wait for a
+        CPU, what is seen falls short.
+        """
+        return max(self.held_up_share, self.receive_idle_share * (self.busy_share or 0.0))
+
+    @property
     def workers_bound_per_s(self) -> float:
         """Batches per second if workers did nothing but fetch and collate."""
         return _rate(max(1, self.workers), self.fetch_s + self.collate_s)
@@ -143,8 +152,8 @@ def _decide_in_one_process(evidence: Evidence, wait: float) -> tuple[Bound, floa
 
 def _parts(evidence: Evidence) -> tuple[float, float]:
     """Return the loader's and the transport's share; a wait that nobody noted is judged by who could be faster."""
-    loader = evidence.loader_share + evidence.held_up_share
-    transport = evidence.transport_share + evidence.receive_share + evidence.own_share - evidence.held_up_share
+    loader = evidence.loader_share + evidence.loaders_part
+    transport = evidence.transport_share + evidence.receive_share + evidence.own_share - evidence.loaders_part
     if not evidence.unknown_share:
         return loader, transport
     workers_were_faster = evidence.workers_bound_per_s > evidence.main_bound_per_s
@@ -161,9 +170,9 @@ def _loader_lines(evidence: Evidence, loader: float, transport: float) -> list[s
         f"a batch takes a worker {_per_batch(evidence)}: {_workers(evidence.workers)} can deliver at most "
         f"{_digits(evidence.workers_bound_per_s)} batches/s, main could take {_bound(evidence.main_bound_per_s)}/s",
     ]
-    if evidence.held_up_share >= WAIT_MARGIN:
+    if evidence.loaders_part >= WAIT_MARGIN:
         lines.append(
-            f"{evidence.held_up_share:.0%} of it while it unpickles: workers that are busy fetching are slow to hand "
+            f"{evidence.loaders_part:.0%} of it while it unpickles: workers that are busy fetching are slow to hand "
             "their tensors over"
         )
     if evidence.behind_share >= 0.5 * loader:
@@ -188,7 +197,7 @@ def _loader_lines(evidence: Evidence, loader: float, transport: float) -> list[s
 
 
 def _transport_lines(evidence: Evidence, loader: float, transport: float) -> list[str]:
-    queued = transport + evidence.held_up_share - evidence.receive_share - evidence.own_share
+    queued = transport + evidence.loaders_part - evidence.receive_share - evidence.own_share
     lines = [
         f"transport takes {transport:.0%} of the steady time, waiting for fetches {loader:.0%}: main waits for what is "
         f"fetched ({queued:.0%}), unpickles ({evidence.receive_share:.0%}), draws and sends indices "
