@@ -22,6 +22,9 @@ def merged_text(merged: Merged, *, only_own: bool = False) -> str:
     """Return the text over all processes; `only_own` keeps the functions of the user's own library."""
     phases = {phase: add_accounts(merged.account(role, phase) for role in merged.phases) for phase in PHASES}
     lines = [*_delivered(merged), *merged.text_head, *_waiting(merged), *_phases(merged.processes), ""]
+    count = sum(process.has_data for process in merged.processes)
+    if count > 1:
+        lines += [f"Tables add up {count} processes, whose times pass side by side; processes/ has each by itself.", ""]
     lines += _tables(phases, merged.own_code, only_own, merged.has_steady, _interval(merged.processes))
     return "\n".join(lines) + "\n"
 

@@ -150,6 +150,12 @@ def test_texts(run: Path, merged: Merged) -> None:
     assert partial.startswith("numbers-worker-1-epoch-0: partial, ")
 
 
+def test_texts_say_what_they_add_up(run: Path, merged: Merged) -> None:
+    count = sum(process.has_data for process in merged.processes)
+    assert f"\nTables add up {count} processes, " in (run / "merged.txt").read_text()
+    assert "add up" not in (run / "processes" / "main.txt").read_text()
+
+
 def test_results_fit_a_record(run: Path, merged: Merged) -> None:
     results = merged.results()
     record = Record("profile", [], "2026-01-31T12:00:00Z", 1.0, True, workers=merged.workers, results=results)
