@@ -131,8 +131,11 @@ types: venv
 contracts: venv
 	"$(BIN)/lint-imports"
 
+# In two processes, a file of tests in one of them, in the order of pyproject.toml: the longest files come first.
+# `make pytest PYTEST_OPTIONS=` runs all tests in one process, `.venv/bin/python -m pytest tests/...` those of some files.
+PYTEST_OPTIONS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 pytest: venv
-	"$(PY)" -m pytest
+	"$(PY)" -m pytest $(PYTEST_OPTIONS)
 
 # The steps of one quick look at this commit; `bench summary` gathers what they left, and says what is missing.
 # One round of samples in place of two: enough for a look, not for a verdict. (asv's own --quick runs everything once,

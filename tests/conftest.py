@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Two processes of tests, each with as many threads of torch as there are cores, would wait for each other most of the
+# time. Set before anything imports torch or NumPy; what a test starts inherits it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("repository", derandomize=True, deadline=None)
 settings.load_profile("repository")
 

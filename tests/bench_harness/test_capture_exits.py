@@ -59,7 +59,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """Return the run of an ending under a start method; they mostly sleep, so several run at a time."""
     root = tmp_path_factory.mktemp("ends")
     futures: dict[tuple[str, str], Future[Ended]] = {}
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(4) as pool:
         for method in METHODS:
             for number, ending in enumerate(ENDINGS):
                 futures[ending, method] = pool.submit(run, ending, method, root / f"{method}-{number}")

@@ -17,7 +17,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 # `make test` hands its own variables to these tests, and a user may have set some: none reaches the commands run here.
 OURS = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "VENV", "UV", "RUN", "RANGE", "TORCH_INDEX")
 OURS += ("BENCH_CORE_DATA", "BENCH_MACHINE", "BENCH_OPTIONS", "ASV_OPTIONS", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
-OURS += ("VIRTUAL_ENV", "PYTHONPATH")
+OURS += ("VIRTUAL_ENV", "PYTHONPATH", "PYTEST_OPTIONS")
 STAMPS = (".python", ".dependencies", ".installed")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -123,14 +124,23 @@ def run_once(cls: type, method: str, parameters: tuple[Any, ...], cache: dict[ty
 
 
 @pytest.fixture
-def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever architecture is asked for, the suites of models get a small one with arch_0's first layer."""
+def small_networks(suites: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever architecture is asked for, the suites of models get a small one with arch_0's first layer.
+
+    They compute in one thread, and leave torch as many as it had: in more, they mostly wait on a busy machine.
+    """
+    import torch
+
     import bench_core.models
     from bench_core.models import Architecture, SteerableConv, build
 
     layers = (SteerableConv(10, 5, stride=4), SteerableConv(2, 5))
     table = Architecture("small", layers, 4, 21)
     monkeypatch.setattr(bench_core.models, "build", lambda architecture, **options: build(table, **options))
+    monkeypatch.setattr(suites["models"], "THREADS", 1)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def taken_for_granted(contenders: Iterable[str], *_: object) -> list[dict[str, Any]]:
@@ -162,6 +172,15 @@ def test_every_benchmark_runs(suites: dict[str, Any], tmp_path: Path, monkeypatc
     monkeypatch.setenv("BENCH_CORE_LONG", "1")
     monkeypatch.setattr(suites["models"], "DEEPEST", suites["models"].SMALLEST)
     monkeypatch.setattr(suites["profiling_overhead"], "measure", taken_for_granted)
+    training = suites["models_in_training"]
+    monkeypatch.setattr(training, "measure_ratios", functools.partial(training.measure_ratios, pairs=1))
+    # Both would be the same small network; PredictedMemory takes their names too.
+    monkeypatch.setattr(training, "ARCHITECTURES", training.ARCHITECTURES[:1])
+    for cls in (training.Step, training.StepRatio):
+        monkeypatch.setattr(cls, "params", (training.ARCHITECTURES, *cls.params[1:]))
+    # The figure takes a million origins of a thousand structures; that there is one does not.
+    for name, count in (("N_ORIGINS", 20_000), ("N_TAGS", 20)):
+        monkeypatch.setattr(suites["worker_memory"], name, count)
     from asv_runner.benchmarks.mark import SkipNotImplemented
 
     cache: dict[type, Any] = {}

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 FILES = ("Makefile", "pyproject.toml", "setup.py", "MANIFEST.in", "bench_harness/pyproject.toml")
 FILES += ("csrc/voxelizer.cdef.h", "tests/csrc/sanitize.mk", "profiles/asv/landmarks.txt")
 
+IN_TWO_PROCESSES = "--numprocesses 2 --dist loadfile --no-loadscope-reorder"
+
 STUB = r"""#!/bin/sh
 # In the place of python, uv and the tools: notes what it was asked, and what of the environment it was given.
 say() { echo "$1 $(basename "$0") $arguments" >> "$STUB_LOG"; }
@@ -110,7 +112,7 @@ class TestEnvironment:
         log = checkout.log()
         last_install = max(i for i, line in enumerate(log) if line.startswith("end python -m pip install"))
         tools = ("begin ruff check .", "begin ruff format --check .", "begin mypy ", "begin lint-imports ")
-        for tool in (*tools, "begin python -m pytest"):
+        for tool in (*tools, f"begin python -m pytest {IN_TWO_PROCESSES}"):
             assert log.index(tool) > last_install
 
     def test_stamps(self, checkout: Checkout) -> None:
@@ -311,6 +313,11 @@ def test_make_test_is_what_ci_runs(checkout: Checkout) -> None:
     assert checkout.make("test").returncode == 0
     for tool in ("ruff check .", "ruff format --check .", "mypy", "lint-imports", "python -m pytest"):
         assert checkout.asked(tool)
+
+
+def test_one_process_runs_all_tests_where_it_is_asked_to(checkout: Checkout) -> None:
+    assert checkout.make("pytest PYTEST_OPTIONS=").returncode == 0
+    assert checkout.asked("-m pytest") == ["python -m pytest"]
 
 
 def test_help_names_the_targets(checkout: Checkout) -> None:
