@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,15 +55,16 @@ Runs = Callable[[str, str], Ended]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Return the run of an ending under a start method; they mostly sleep, so several run at a time."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Return the run of an ending under a start method; several run at a time, and a test waits for its own alone."""
     root = tmp_path_factory.mktemp("ends")
     futures: dict[tuple[str, str], Future[Ended]] = {}
-    with ThreadPoolExecutor(4) as pool:
-        for method in METHODS:
-            for number, ending in enumerate(ENDINGS):
-                futures[ending, method] = pool.submit(run, ending, method, root / f"{method}-{number}")
-    return lambda ending, method: futures[ending, method].result()
+    pool = ThreadPoolExecutor(4)
+    for method in METHODS:
+        for number, ending in enumerate(ENDINGS):
+            futures[ending, method] = pool.submit(run, ending, method, root / f"{method}-{number}")
+    yield lambda ending, method: futures[ending, method].result()
+    pool.shutdown(cancel_futures=True)
 
 
 cells = pytest.mark.parametrize(("ending", "method"), [(ending, method) for method in METHODS for ending in ENDINGS])
