@@ -70,7 +70,9 @@ def test_the_trace_of_pytorchs_profiler_lies_beside_its_report(train: Train, tmp
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("simple", "training_step"), ("advanced", "training_step"), ("pytorch", "aten::conv3d")]
+    ("name", "told"),
+    # The report of torch's has twenty rows, those of the longest: what holds all others is one of them at any speed.
+    [("simple", "training_step"), ("advanced", "training_step"), ("pytorch", "[pl][profile]run_training_epoch")],
 )
 def test_a_run_that_fails_leaves_its_report(name: str, told: str, train: Train, tmp_path: Path) -> None:
     assert train("--arch", "tiny_models:explosive", "--profiler", name) == 3
