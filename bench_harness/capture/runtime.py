@@ -1,5 +1,6 @@
 """The capture of one process: its engine, its dumps while it runs, and the dump of its end, whatever ends it."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -156,8 +157,11 @@ class ProcessCapture:
         global _current
         _current = None
         self._finished = True
-        if threading.get_ident() == self._captured_thread and self._running:
-            self._engine.stop()
+        if self._running:
+            # Also where another thread forked: from Python 3.12 on a profiler is active in all threads. What the engine
+            # says about being stopped from there does not matter here.
+            with contextlib.suppress(Exception):
+                self._engine.stop()
 
     def _dump_repeatedly(self, wake: threading.Event) -> None:
         told = False
