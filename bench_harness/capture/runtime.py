@@ -1,5 +1,6 @@
 """The capture of one process: its engine, its dumps while it runs, and the dump of its end, whatever ends it."""
 
+import _thread
 import contextlib
 import dataclasses
 import os
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bench_harness.capture.engines import make_engine
 from bench_harness.capture.plan import Plan
@@ -50,7 +52,7 @@ class ProcessCapture:
         self._lock = threading.RLock()  # a signal may come in the middle of a dump, in the thread that dumps
         self._captured_thread = threading.get_ident()
         self._wake = threading.Event()
-        self._dumper: threading.Thread | None = None
+        self._rests: Any = None  # locked while the thread that dumps runs
         self._finished = False
         self._running = False
         self._next_dump_s = 0.0
@@ -137,20 +139,28 @@ class ProcessCapture:
         self._running = False
 
     def start_dumping(self) -> None:
-        """Start the thread that dumps."""
+        """Start the thread that dumps.
+
+        None of threading's: a program that waits for every thread of threading.enumerate() would wait for it for ever.
+        """
         if self._finished:
             return
-        self._wake = threading.Event()
-        self._dumper = threading.Thread(
-            target=self._dump_repeatedly, args=(self._wake,), name="bench-dump", daemon=True
-        )
-        self._dumper.start()
+        self.stop_dumping()  # two threads may have forked at a time
+        wake, rests = threading.Event(), _thread.allocate_lock()
+        rests.acquire()
+        self._wake, self._rests = wake, rests
+        try:
+            _thread.start_new_thread(self._dump_repeatedly, (wake, rests))
+        except RuntimeError as error:  # too many threads, or the interpreter is about to end
+            self._rests = None
+            self._warn(f"it is not dumped while it runs: {error}")
 
     def stop_dumping(self) -> None:
         """Stop the thread that dumps, and wait for it: a process with one thread may fork."""
         self._wake.set()
-        if self._dumper is not None and self._dumper is not threading.current_thread():
-            self._dumper.join(timeout=5)
+        rests = self._rests
+        if rests is not None and rests.acquire(timeout=5):
+            rests.release()
 
     def abandon(self) -> None:
         """Forget the capture: this process was forked from the captured one, and is not it."""
@@ -163,13 +173,20 @@ class ProcessCapture:
             with contextlib.suppress(Exception):
                 self._engine.stop()
 
-    def _dump_repeatedly(self, wake: threading.Event) -> None:
+    def _dump_repeatedly(self, wake: threading.Event, rests: Any) -> None:
         told = False
         try:
-            while not wake.wait(self.plan.dump_every_s):
-                told = self._dump_once_more(told)
-        except OSError as error:
-            self.state.warnings.append(f"a dump failed: {error}")
+            while not wake.wait(self.plan.dump_every_s) and wake is self._wake:
+                try:
+                    told = self._dump_once_more(told)
+                except Exception as error:  # a full disk, or no descriptor left: perhaps not for long
+                    self._warn(f"a dump failed: {type(error).__name__}: {error}")
+        finally:
+            rests.release()
+
+    def _warn(self, line: str) -> None:
+        if line not in self.state.warnings:
+            self.state.warnings.append(line)
 
     def _dump_once_more(self, told: bool) -> bool:
         """Dump; return whether the process has been told to end. `told`: it had been, one round ago."""

@@ -15,6 +15,7 @@ from bench_harness.record import Record
 
 pytestmark = pytest.mark.timeout(120)
 BENCH = (sys.executable, "-m", "bench_harness", "profile")
+INSIDE = ["cprofile", "pyinstrument", "none", *(["monitoring"] if sys.version_info >= (3, 12) else [])]
 
 
 @dataclass
@@ -72,3 +73,18 @@ def test_a_thread_may_start_processes(bench: Bench) -> None:
     done = bench(script)
     assert done.out[0] == "0", done.err
     assert done.calls("processes")["work"] == 1
+
+
+@pytest.mark.parametrize("engine", INSIDE)
+def test_a_program_that_waits_for_every_thread_ends(bench: Bench, engine: str) -> None:
+    script = """
+    import threading, time
+    threading.Thread(target=time.sleep, args=(0.1,)).start()
+    time.sleep(1.2)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+    print(threading.active_count(), [thread.name for thread in threading.enumerate()])
+    """
+    done = bench(script, options=("--engine", engine), timeout=20)
+    assert done.out[0] == "1 ['MainThread']", done.err
