@@ -6,6 +6,7 @@ python -c "from bench_harness.capture.bootstrap import main; main()" PLAN script
 """
 
 import atexit
+import builtins
 import importlib
 import importlib.machinery
 import importlib.util
@@ -41,12 +42,14 @@ def main() -> None:
     target, *arguments = sys.argv[2:]
     identity = Identity(serial(), rank=rank(), pid=os.getpid(), parent_pid=os.getppid(), start_method="exec")
     announce(plan.folder, identity)
-    sys.excepthook = _without_our_frames(sys.excepthook)
     try:
         run = prepare(target, arguments)
     except NoTargetError as error:
         (plan.folder / REFUSED).write_text(str(error))
         sys.exit(2)
+    except SyntaxError:
+        sys.excepthook = _without_our_frames(sys.excepthook)
+        raise
     _wait_for_watcher(plan)
     capture = processes.enter(plan, identity)
     reason, exception = "exit", None
@@ -59,6 +62,7 @@ def main() -> None:
         raise
     except BaseException as error:
         reason, exception = "exception", f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        sys.excepthook = _without_our_frames(sys.excepthook)  # only now: it may be the target's
         raise
     finally:
         capture.finish(reason, exception)
@@ -114,7 +118,7 @@ def prepare(target: str, arguments: list[str]) -> Callable[[], object]:
 
 
 def _script(path: str, arguments: list[str]) -> Callable[[], object]:
-    sys.argv = [path, *arguments]
+    _set_arguments([path, *arguments], [path, *arguments])
     _set_path(str(Path(path).resolve().parent))
     path = os.path.abspath(path)  # noqa: PTH100 - as Python does, which resolves no links
     code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
@@ -128,8 +132,14 @@ def _module(name: str, arguments: list[str]) -> Callable[[], object]:
         _, spec, code = runpy._get_module_details(name)  # type: ignore[attr-defined]
     except ImportError as error:
         raise NoTargetError(f"-m {name}: {error}") from error
-    sys.argv = [spec.origin, *arguments]
+    _set_arguments([spec.origin, *arguments], ["-m", name, *arguments])
     return lambda: _run(code, spec.origin, spec)
+
+
+def _set_arguments(argv: list[str], command_line: list[str]) -> None:
+    sys.argv = argv
+    # A program that starts itself anew takes them from there.
+    sys.orig_argv = [*sys.orig_argv[: sys.orig_argv.index("-c")], *command_line]
 
 
 def _set_path(first: str) -> None:
@@ -144,9 +154,12 @@ def _run(code: CodeType, path: str, spec: importlib.machinery.ModuleSpec | None)
     module = ModuleType("__main__")
     loader = spec.loader if spec else importlib.machinery.SourceFileLoader("__main__", path)
     package = spec.parent if spec else None
+    cached = spec.cached if spec else None
     module.__dict__.update(
-        __file__=path, __builtins__=__builtins__, __loader__=loader, __package__=package, __spec__=spec, __cached__=None
+        __file__=path, __builtins__=builtins, __loader__=loader, __package__=package, __spec__=spec, __cached__=cached
     )
+    if sys.version_info < (3, 14):  # from then on a module has them only once something is annotated
+        module.__dict__["__annotations__"] = {}
     _kept.append(sys.modules["__main__"])
     # Workers that are started anew import this module again, and pickle looks for the target's functions in it.
     sys.modules["__main__"] = module
@@ -166,6 +179,6 @@ def _without_our_frames(
         inner = traceback
         while inner is not None and (inner.tb_frame.f_code.co_filename.startswith((own, "<string>"))):
             inner = inner.tb_next
-        hook(kind, error.with_traceback(inner or traceback), inner or traceback)
+        hook(kind, error.with_traceback(inner), inner)
 
     return show

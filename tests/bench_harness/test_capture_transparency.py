@@ -1,6 +1,6 @@
 """A program does under `bench profile` what it does without: what the harness needs must not be noticed."""
 
-import signal
+import re
 import subprocess
 import sys
 import textwrap
@@ -88,3 +88,79 @@ def test_a_program_that_waits_for_every_thread_ends(bench: Bench, engine: str) -
     """
     done = bench(script, options=("--engine", engine), timeout=20)
     assert done.out[0] == "1 ['MainThread']", done.err
+
+
+def plain(folder: Path, *arguments: str, **extra: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python without us."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, **extra)
+
+
+NAMESPACE = """
+    print(sorted(globals()), type(__builtins__).__name__, __cached__)
+    import sys
+    print(sys.excepthook is sys.__excepthook__, sys.orig_argv, sys.argv, __spec__ and __spec__.name)
+"""
+
+
+@pytest.mark.parametrize("how", [["script.py"], ["-m", "script"]])
+def test_a_program_finds_the_namespace_that_it_finds_without_us(bench: Bench, tmp_path: Path, how: list[str]) -> None:
+    (tmp_path / "script.py").write_text(textwrap.dedent(NAMESPACE))
+    without = plain(tmp_path, *how, "--x").stdout.splitlines()
+    command = [*BENCH, "--out", "run", *how, "--x"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout.splitlines()[:2] == without, done.stderr
+
+
+FAILURES = {
+    "syntax": "def f(:\n",
+    "chained": "def f():\n    1 / 0\ntry:\n    f()\nexcept ZeroDivisionError as e:\n    raise KeyError(1) from e\n",
+    "own hook": (
+        "import sys, traceback\ndef hook(kind, error, tb):\n    print([f.name for f in traceback.extract_tb(tb)],"
+        " error, [f.name for f in traceback.extract_tb(error.__traceback__)], file=sys.stderr)\n"
+        "sys.excepthook = hook\ndef f():\n    1 / 0\nf()\n"
+    ),
+    "at exit": "import atexit, sys\natexit.register(lambda: 1 / 0)\n",
+    "in a thread": "import threading\nthreading.Thread(target=lambda: 1 / 0, name='t').start()\n",
+}
+
+
+@pytest.mark.parametrize("script", FAILURES.values(), ids=FAILURES)
+def test_a_failure_reads_as_it_does_without_us(bench: Bench, tmp_path: Path, script: str) -> None:
+    done = bench(script)
+    without = plain(tmp_path, "script.py")
+    addresses = re.compile("0x[0-9a-f]+")
+    assert addresses.sub("", done.err) == addresses.sub("", without.stderr)
+    assert done.code == without.returncode
+
+
+def test_threads_that_outlive_the_script_are_captured(bench: Bench) -> None:
+    """Python waits for them before it ends; processes that they start then are captured too."""
+    script = """
+    import multiprocessing, threading, time
+    def work():
+        pass
+    def later():
+        time.sleep(0.3)
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        process.join()
+    if __name__ == "__main__":
+        threading.Thread(target=later).start()
+    """
+    done = bench(script)
+    assert done.calls("processes")["work"] == 1
+    assert done.record.results["processes"][0]["wall_s"] > 0.3
+    assert done.record.completed
+
+
+def test_a_failure_is_shown_before_threads_are_waited_for(bench: Bench) -> None:
+    script = """
+    import sys, threading, time
+    threading.Thread(target=lambda: (time.sleep(0.5), print("thread ended", file=sys.stderr))).start()
+    1 / 0
+    """
+    done = bench(script)
+    assert done.err.splitlines()[-1] == "thread ended"
+    assert "ZeroDivisionError" in done.err
+    assert done.record.results["processes"][0]["reason"] == "exception"
