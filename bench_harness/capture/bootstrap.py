@@ -13,6 +13,7 @@ import importlib.util
 import os
 import runpy
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +66,10 @@ def main() -> None:
         sys.excepthook = _without_our_frames(sys.excepthook)  # only now: it may be the target's
         raise
     finally:
-        capture.finish(reason, exception)
+        if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+            atexit.register(capture.finish, reason, exception)  # Python waits for the threads before it calls this
+        else:
+            capture.finish(reason, exception)
 
 
 def enter_rank() -> None:
