@@ -16,6 +16,7 @@ Phases: "setup" lasts to the first request of a batch (in a worker: to the first
 of the first step (of the first fetch), the rest is "steady". Times of a phase are differences of these files.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -143,8 +144,13 @@ class Segment:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file through a temporary name; without fsync: it is done twice a second, and power cuts are rare."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}")  # a signal may begin a second one
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def write_document(path: Path, document: Any) -> None:

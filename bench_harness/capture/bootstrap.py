@@ -163,7 +163,7 @@ def _run(code: CodeType, path: str, spec: importlib.machinery.ModuleSpec | None)
         __file__=path, __builtins__=builtins, __loader__=loader, __package__=package, __spec__=spec, __cached__=cached
     )
     if sys.version_info < (3, 14):  # from then on a module has them only once something is annotated
-        module.__dict__["__annotations__"] = {}
+        vars(module).update(__annotations__={})
     _kept.append(sys.modules["__main__"])
     # Workers that are started anew import this module again, and pickle looks for the target's functions in it.
     sys.modules["__main__"] = module

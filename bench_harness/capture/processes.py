@@ -21,7 +21,7 @@ from bench_harness.capture.pipeline import hooks, naming
 from bench_harness.capture.pipeline.context import Context
 from bench_harness.capture.plan import Plan
 from bench_harness.capture.tracing import allow_watching
-from bench_harness.segments import EXIT_CODE, Identity, announce, write_atomically
+from bench_harness.segments import ANNOUNCED, EXIT_CODE, Identity, State, announce, write_atomically, write_document
 
 _TICKET = "_bench_ticket"
 _originals: dict[str, Any] = {}
@@ -89,9 +89,11 @@ def _before_fork() -> None:
     capture = runtime.current()
     if capture is not None:
         capture.stop_dumping()
+    signals.hold()
 
 
 def _after_in_parent() -> None:
+    signals.release()
     capture = runtime.current()
     if capture is not None:
         capture.start_dumping()
@@ -101,6 +103,7 @@ def _after_in_child() -> None:
     capture = runtime.current()
     if capture is not None:
         capture.abandon()
+    signals.release()
 
 
 def _start(self: BaseProcess) -> None:
@@ -110,17 +113,28 @@ def _start(self: BaseProcess) -> None:
         _originals["start"](self)
         return
     identity = identify(self, capture)
-    announce(capture.folder, identity)
+    _announce(capture, identity)
     hooks.worker_started(identity.serial)
     self.__dict__[_TICKET] = Ticket(capture.plan, identity)
     try:
         _originals["start"](self)
+    except BaseException:
+        if self._popen is None:  # type: ignore[attr-defined]  # nobody started: nobody is missing
+            (capture.folder / f"{identity.serial}{ANNOUNCED}").unlink(missing_ok=True)
+        raise
     finally:
         del self.__dict__[_TICKET]
     identity.pid = self.pid
-    announce(capture.folder, identity)
+    _announce(capture, identity)
     note_exit_code(self._popen, capture.folder / f"{identity.serial}{EXIT_CODE}")  # type: ignore[attr-defined]
     self._popen._bench_note = capture.folder / f"{identity.serial}{runtime.ENDED_BY_PARENT}"  # type: ignore[attr-defined]
+
+
+def _announce(capture: runtime.ProcessCapture, identity: Identity) -> None:
+    try:
+        announce(capture.folder, identity)
+    except OSError as error:
+        capture.warn(f"a process that it started is not captured: {error.strerror or error}")
 
 
 def note_exit_code(popen: Any, path: Path) -> None:
@@ -160,7 +174,12 @@ def _bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> int:
     original: Callable[..., int] = _originals["_bootstrap"]
     if ticket is None:
         return original(self, *args, **kwargs)
-    capture = enter(ticket.plan, ticket.identity)
+    try:
+        capture = enter(ticket.plan, ticket.identity)
+    except Exception as error:  # whatever is wrong, the target goes on
+        runtime.forget()
+        _tell_why_not(ticket, error)
+        return original(self, *args, **kwargs)
     _follow_torch()
     run = self.run
     self.run = lambda: _noting_exceptions(run, capture)  # type: ignore[method-assign]
@@ -170,6 +189,13 @@ def _bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> int:
     finally:
         capture.finish("exit" if code == 0 else f"exit code {code}")
     return code
+
+
+def _tell_why_not(ticket: Ticket, error: Exception) -> None:
+    why = f"not captured: {type(error).__name__}: {error}"
+    state = State(ticket.identity, ticket.plan.engine, reason=why, warnings=[why])
+    with contextlib.suppress(OSError):
+        write_document(ticket.plan.folder / f"{ticket.identity.serial}.json", state)
 
 
 def _noting_exceptions(run: Callable[[], object], capture: runtime.ProcessCapture) -> None:
@@ -236,7 +262,8 @@ def _send_signal(self: Any, number: int) -> None:
     """Popen._send_signal, by which multiprocessing terminates children: leave a note of who did it."""
     note = getattr(self, "_bench_note", None)
     if note is not None and number == signal.SIGTERM:
-        note.touch()
+        with contextlib.suppress(OSError):  # the run folder may be gone by then
+            note.touch()
     _for_good["_send_signal"](self, number)
 
 

@@ -7,9 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from bench_harness.capture.engines import make_engine
 from bench_harness.capture.plan import Plan
@@ -32,6 +31,12 @@ def current() -> "ProcessCapture | None":
     return _current
 
 
+def forget() -> None:
+    """Go on without a capture in this process."""
+    global _current
+    _current = None
+
+
 class ProcessCapture:
     """Captures this process from `start` to `finish`; the engine follows the thread that called `start`.
 
@@ -51,8 +56,9 @@ class ProcessCapture:
         self._engine = make_engine(plan.engine, plan.interval_s)
         self._lock = threading.RLock()  # a signal may come in the middle of a dump, in the thread that dumps
         self._captured_thread = threading.get_ident()
-        self._wake = threading.Event()
-        self._rests: Any = None  # locked while the thread that dumps runs
+        # Released to end the thread that dumps, which holds the other one while it runs. No threading.Event: a signal
+        # handler that sets it in the middle of a set() waits for itself.
+        self._wake, self._rests = _locked(), _thread.allocate_lock()
         self._finished = False
         self._running = False
         self._next_dump_s = 0.0
@@ -79,7 +85,8 @@ class ProcessCapture:
             if self._finished or name in self.state.phases_s:
                 return
             self.state.phases_s[name] = (ended_ns - self._start_ns) / 1e9
-            self._write_engine(f"{self.identity.serial}.{name}")
+            with self._told_if_it_fails():
+                self._write_engine(f"{self.identity.serial}.{name}")
             self.state.frozen_s[name] = (time.perf_counter_ns() - ended_ns) / 1e9
 
     def dump(self, reason: str = "running", *, final: bool = False) -> None:
@@ -95,11 +102,22 @@ class ProcessCapture:
                 action()
             if final:
                 state.uss_bytes, state.pss_bytes = own_memory()
-            self._write_engine(self.identity.serial)
-            # Last: who finds a final state finds the data that belong to it.
-            told = dataclasses.replace(state, warnings=[*state.warnings, *self._engine.warnings()])
-            write_document(self.folder / f"{self.identity.serial}.json", told)
+            with self._told_if_it_fails():
+                self._write_engine(self.identity.serial)
+                # Last: who finds a final state finds the data that belong to it.
+                told = dataclasses.replace(state, warnings=[*state.warnings, *self._engine.warnings()])
+                write_document(self.folder / f"{self.identity.serial}.json", told)
             self._finished = final
+
+    @contextlib.contextmanager
+    def _told_if_it_fails(self) -> Iterator[None]:
+        """A full disk, a limit or a removed folder is no reason for the target to fail."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None:  # no error of the system: a signal handler of the target raised it
+                raise
+            self.warn(f"a dump failed: {error.strerror or error}")
 
     def finish(self, reason: str, exception: str | None = None) -> None:
         """End the capture with its last dump; further calls do nothing.
@@ -114,7 +132,7 @@ class ProcessCapture:
                 break
             except BaseException as error:
                 raised = error
-        self._wake.set()
+        self._end_dumping()
         if raised is not None:
             raise raised
 
@@ -146,21 +164,24 @@ class ProcessCapture:
         if self._finished:
             return
         self.stop_dumping()  # two threads may have forked at a time
-        wake, rests = threading.Event(), _thread.allocate_lock()
-        rests.acquire()
-        self._wake, self._rests = wake, rests
+        wake, rests = self._wake, self._rests = _locked(), _locked()
         try:
-            _thread.start_new_thread(self._dump_repeatedly, (wake, rests))
+            with _all_signals_blocked():  # the thread inherits that: no signal of the target's may be sent to it
+                _thread.start_new_thread(self._dump_repeatedly, (wake, rests))
         except RuntimeError as error:  # too many threads, or the interpreter is about to end
-            self._rests = None
-            self._warn(f"it is not dumped while it runs: {error}")
+            rests.release()
+            self.warn(f"it is not dumped while it runs: {error}")
 
     def stop_dumping(self) -> None:
         """Stop the thread that dumps, and wait for it: a process with one thread may fork."""
-        self._wake.set()
+        self._end_dumping()
         rests = self._rests
-        if rests is not None and rests.acquire(timeout=5):
+        if rests.acquire(timeout=5):
             rests.release()
+
+    def _end_dumping(self) -> None:
+        with contextlib.suppress(RuntimeError):  # ended already
+            self._wake.release()
 
     def abandon(self) -> None:
         """Forget the capture: this process was forked from the captured one, and is not it."""
@@ -173,20 +194,25 @@ class ProcessCapture:
             with contextlib.suppress(Exception):
                 self._engine.stop()
 
-    def _dump_repeatedly(self, wake: threading.Event, rests: Any) -> None:
+    def _dump_repeatedly(self, wake: _thread.LockType, rests: _thread.LockType) -> None:
         told = False
         try:
-            while not wake.wait(self.plan.dump_every_s) and wake is self._wake:
-                try:
-                    told = self._dump_once_more(told)
-                except Exception as error:  # a full disk, or no descriptor left: perhaps not for long
-                    self._warn(f"a dump failed: {type(error).__name__}: {error}")
+            while not wake.acquire(timeout=self.plan.dump_every_s) and wake is self._wake:
+                told = self._try_to_dump(told)
         finally:
             rests.release()
 
-    def _warn(self, line: str) -> None:
+    def warn(self, line: str) -> None:
+        """Have a warning told in the report, once."""
         if line not in self.state.warnings:
             self.state.warnings.append(line)
+
+    def _try_to_dump(self, told: bool) -> bool:
+        try:
+            return self._dump_once_more(told)
+        except Exception as error:  # perhaps not the next time
+            self.warn(f"a dump failed: {type(error).__name__}: {error}")
+            return told
 
     def _dump_once_more(self, told: bool) -> bool:
         """Dump; return whether the process has been told to end. `told`: it had been, one round ago."""
@@ -211,6 +237,24 @@ class ProcessCapture:
         threads = self._engine.threads_content()
         if threads is not None:
             write_atomically(self.folder / f"{stem}{THREADS}", threads)
+
+
+def _locked() -> _thread.LockType:
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    return lock
+
+
+@contextlib.contextmanager
+def _all_signals_blocked() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 # SERIAL + this: whoever started the process has sent it SIGTERM.

@@ -60,6 +60,26 @@ def watch(number: int, instead_of_default: Callable[[], None] | None = None) -> 
     _signal(number, _users.get(number, _real_getsignal(number)))
 
 
+def hold() -> None:
+    """Before a fork: hold back what our handler takes in place of the default.
+
+    Python forgets in the child which signals came before it was ready; the default would have ended it.
+    """
+    ours = {number for number, handler in list(_users.items()) if handler == signal.SIG_DFL}
+    if ours and hasattr(signal, "pthread_sigmask"):
+        _held[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, ours)
+
+
+def release() -> None:
+    """After the fork, in parent and child: let come what was held back."""
+    mask = _held.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+_held: dict[int, Any] = {}  # the signal mask before, by thread
+
+
 def _signal(number: int, handler: Any) -> Any:
     if number not in WATCHED:
         return _real_signal(number, handler)

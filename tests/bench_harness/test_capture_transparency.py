@@ -164,3 +164,83 @@ def test_a_failure_is_shown_before_threads_are_waited_for(bench: Bench) -> None:
     assert done.err.splitlines()[-1] == "thread ended"
     assert "ZeroDivisionError" in done.err
     assert done.record.results["processes"][0]["reason"] == "exception"
+
+
+LOSES_THE_FOLDER = """
+    import multiprocessing, os, resource, shutil, signal, sys, time
+    def work():
+        pass
+    def lose():
+        shutil.rmtree("run")
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+    if __name__ == "__main__":
+        globals()[sys.argv[1]]()
+        time.sleep(0.6)
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        process.join()
+        print(process.exitcode, flush=True)
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(15,))
+        process.start()
+        process.terminate()
+        process.join()
+        print(process.exitcode, flush=True)
+        {end}
+"""
+
+
+@pytest.mark.parametrize("how", ["lose", "limit"])
+@pytest.mark.parametrize(
+    ("end", "code"), [("sys.exit(5)", 5), ("os._exit(6)", 6), ("os.kill(os.getpid(), signal.SIGTERM)", 143)]
+)
+def test_a_run_folder_that_cannot_be_written_disturbs_nobody(bench: Bench, how: str, end: str, code: int) -> None:
+    done = bench(LOSES_THE_FOLDER.format(end=end), how)
+    assert done.out[:2] == ["0", "-15"], done.err
+    assert "Traceback" not in done.err
+    assert done.code == (3 if how == "lose" else code)  # nothing is left to merge
+    if how == "limit":
+        assert any("File too large" in line for line in done.record.warnings) or not done.record.completed
+
+
+def test_a_process_that_could_not_be_started_is_not_missing(bench: Bench) -> None:
+    script = """
+    import multiprocessing
+    if __name__ == "__main__":
+        try:
+            multiprocessing.get_context("spawn").Process(target=lambda: None).start()
+        except Exception as error:
+            print(type(error).__name__)
+    """
+    done = bench(script)
+    assert "Error" in done.out[0]
+    assert done.record.workers == {"expected": 0, "delivered": 0, "missing": []}
+
+
+def test_a_process_may_be_terminated_as_soon_as_it_is_started(bench: Bench) -> None:
+    """Python forgets signals that a forked child gets before it is ready: our handlers must not make it do so."""
+    script = """
+    import multiprocessing, os, signal, time
+    if __name__ == "__main__":
+        for _ in range(20):
+            process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(15,))
+            process.start()
+            os.kill(process.pid, signal.SIGTERM)
+            process.join(10)
+            print(process.exitcode)
+            process.kill()
+    """
+    assert bench(script, options=("--engine", "none")).out[:20] == ["-15"] * 20
+
+
+def test_signals_are_left_to_who_waits_for_them(bench: Bench) -> None:
+    """A signal that the program blocks to wait for it must not be delivered to a thread of ours instead."""
+    script = """
+    import os, signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
+    for number in (signal.SIGALRM, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+        print(signal.sigwait({number}) == number)
+    """
+    done = bench(script)
+    assert (done.out[:2], done.code) == (["True", "True"], 0), done.err
