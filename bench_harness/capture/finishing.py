@@ -55,8 +55,6 @@ def finish_run(
     head = [f"target: {run.target}, engine: {run.engine}, started {run.started}"]
     merged = merge(run.folder, roots=roots, log_functions=log_functions, text_head=head, keep_all=keep_all)
     pipeline = read_pipeline(run.folder / FOLDER)
-    if not keep_all:
-        shutil.rmtree(run.folder / FOLDER)  # what it says is in the artifacts now, and in the record
     return Record(
         command="profile",
         argv=run.argv,
@@ -69,6 +67,17 @@ def finish_run(
         artifacts=merged.artifacts,
         results=_results(run, merged, pipeline.results, pipeline.counts),
     )
+
+
+def drop_segments(folder: Path) -> None:
+    """Remove the segments of a run once its record is written: what they say is in it and in the artifacts.
+
+    Under another name first: who is killed in the middle of it must not leave half of them to be merged.
+    """
+    dropped = folder / f".{FOLDER}"
+    shutil.rmtree(dropped, ignore_errors=True)
+    (folder / FOLDER).rename(dropped)
+    shutil.rmtree(dropped, ignore_errors=True)
 
 
 def _results(run: Run, merged: Merged, pipeline: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:

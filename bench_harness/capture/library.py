@@ -8,14 +8,15 @@ from pathlib import Path
 
 from bench_harness import environment
 from bench_harness.capture import bootstrap, processes, runtime, signals
-from bench_harness.capture.finishing import Run, finish_run
+from bench_harness.capture.engines import check_engine
+from bench_harness.capture.finishing import Run, drop_segments, finish_run
 from bench_harness.capture.pipeline import hooks
 from bench_harness.capture.plan import Plan
 from bench_harness.errors import UsageError
 from bench_harness.profiles.artifacts import PROCESSES
-from bench_harness.record import Record, utc_now
+from bench_harness.record import FILE_NAME, Record, utc_now
 from bench_harness.run_folders import keep_record, refuse_foreign_record
-from bench_harness.segments import FOLDER, Identity, announce, read_segments
+from bench_harness.segments import ANNOUNCED, FOLDER, Identity, announce, read_segments
 
 # What running workers get to make their last dump once the capture ends; they look twice a second.
 _LAST_DUMPS_S = 2.0
@@ -48,6 +49,9 @@ def capture(
     """
     if runtime.current() is not None:
         raise UsageError("a capture runs already in this process: end it before the next one")
+    if engine == "py-spy":
+        raise UsageError("py-spy watches from outside: take another engine here, or `bench profile --engine py-spy`")
+    check_engine(engine)
     folder = prepare_folder(Path(out))
     conditions, warnings = environment.collect()
     run = Run(folder, [], engine, target, {"engine": engine}, utc_now(), environment=conditions, warnings=warnings)
@@ -65,12 +69,14 @@ def capture(
         raise
     finally:
         process.finish(reason, exception)
+        process.stop_dumping()
         run.wall = {"with_engine_s": round(time.perf_counter() - began, 3), "without_engine_s": None, "ratio": None}
         _collect_workers(plan.folder)
         hooks.uninstall()
         signals.uninstall()
         processes.uninstall()
         running.record = keep_record(finish_run(run), folder, Path("profiles"))
+        drop_segments(folder)
 
 
 def prepare_folder(folder: Path) -> Path:
@@ -80,6 +86,7 @@ def prepare_folder(folder: Path) -> Path:
         UsageError: it holds the record of another command, or cannot be written.
     """
     refuse_foreign_record(folder, "profile")
+    _refuse_strangers(folder)
     try:
         for name in (FOLDER, PROCESSES):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -87,6 +94,15 @@ def prepare_folder(folder: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}; try --out DIR") from error
     return folder
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """Raise UsageError where folders would be removed that no profile has made."""
+    if (folder / FILE_NAME).exists() or any((folder / FOLDER).glob(f"*{ANNOUNCED}")):
+        return
+    for name in (FOLDER, PROCESSES):
+        if (folder / name).is_dir() and any((folder / name).iterdir()):
+            raise UsageError(f"{folder / name} is of no earlier profile and is not removed; give another --out")
 
 
 def _collect_workers(segments: Path) -> None:

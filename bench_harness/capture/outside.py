@@ -74,17 +74,29 @@ class Watcher:
         (self._plan.folder / READY).touch()
 
 
-def watch_running(pid: int, duration_s: float, plan: Plan) -> list[str]:
-    """Sample a program that runs already, and file its processes as segments; return warnings.
-
-    Raises:
-        UsageError: there is no such process.
-        CouldNotMeasureError: py-spy could not read it.
-    """
+def check_running(pid: int) -> None:
+    """Raise UsageError if there is no such process."""
     import psutil
 
     if not psutil.pid_exists(pid):
         raise UsageError(f"--pid {pid}: no such process")
+
+
+def find_py_spy() -> str:
+    """Return the path of py-spy, or raise MissingPackageError."""
+    beside_python = Path(sys.executable).with_name("py-spy")
+    program = str(beside_python) if beside_python.exists() else shutil.which("py-spy")
+    if program is None:
+        raise MissingPackageError("py-spy is not installed; try: pip install 'bench_harness[sampling]'")
+    return program
+
+
+def watch_running(pid: int, duration_s: float, plan: Plan) -> list[str]:
+    """Sample a program that runs already, and file its processes as segments; return warnings.
+
+    Raises:
+        CouldNotMeasureError: py-spy could not read it.
+    """
     raw, log = plan.folder / _RAW, plan.folder / "py-spy.log"
     command = [*_command(plan.interval_s), "--duration", str(max(1, round(duration_s))), "--output", str(raw)]
     with log.open("wb") as said:
@@ -122,13 +134,9 @@ def _process_name(pid: int) -> str:
 
 
 def _command(interval_s: float) -> list[str]:
-    beside_python = Path(sys.executable).with_name("py-spy")
-    program = str(beside_python) if beside_python.exists() else shutil.which("py-spy")
-    if program is None:
-        raise MissingPackageError("py-spy is not installed; try: pip install 'bench_harness[sampling]'")
     # Idle threads too: waiting is reported as waiting, and shares are of wall time.
     rate = str(max(1, round(1 / interval_s)))
-    return [program, "record", "--subprocesses", "--idle", "--function", "--format", "speedscope", "--rate", rate]
+    return [find_py_spy(), "record", "--subprocesses", "--idle", "--function", "--format", "speedscope", "--rate", rate]
 
 
 def _end(spy: "subprocess.Popen[bytes]", log: Path) -> str:

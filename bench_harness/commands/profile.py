@@ -18,14 +18,14 @@ from typing import Any
 from bench_harness import environment, targets
 from bench_harness.capture import bootstrap, library, outside, supervisor
 from bench_harness.capture.engines import ENGINES, check_engine
-from bench_harness.capture.finishing import Run, finish_run
+from bench_harness.capture.finishing import Run, drop_segments, finish_run
 from bench_harness.capture.pipeline import sweep
 from bench_harness.capture.pipeline.context import Overrides
 from bench_harness.capture.pipeline.gpu import GpuSampler
 from bench_harness.capture.plan import Plan
 from bench_harness.capture.sweeping import sweep_target
 from bench_harness.config import Config, load_config
-from bench_harness.errors import ExitCode, UsageError
+from bench_harness.errors import CouldNotMeasureError, ExitCode, UsageError
 from bench_harness.record import Record, utc_now
 from bench_harness.report import profile_text
 from bench_harness.report.sweep_plot import draw_sweep
@@ -135,6 +135,10 @@ def check_flags(args: argparse.Namespace) -> None:
         raise UsageError(f"--{asked[0]} takes no target and no other source: leave out the rest")
     if not asked and not given:
         raise UsageError("what shall be profiled? give script.py, -m module or @target (`bench list` shows those)")
+    if args.pid is not None:
+        outside.check_running(args.pid)
+    if args.pid is not None or args.engine == "py-spy":
+        outside.find_py_spy()
     for flag in ("interval", "duration"):
         value = getattr(args, flag)
         if value is not None and not 0 < value < 86400:
@@ -201,9 +205,7 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
     refused = Path(plan.segments) / bootstrap.REFUSED
     if refused.exists():
         why = refused.read_text()
-        shutil.rmtree(plan.segments)
-        with contextlib.suppress(OSError):
-            job.folder.rmdir()  # if it is empty: nothing of the user's is removed
+        _discard(job)
         raise UsageError(why)
     if watcher:
         job.warnings += watcher.file_stacks()
@@ -217,6 +219,13 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
         "ratio": None,
     }
     return outcome
+
+
+def _discard(job: Run) -> None:
+    """Remove the folder of a run that came to nothing."""
+    shutil.rmtree(job.folder / FOLDER)
+    with contextlib.suppress(OSError):
+        job.folder.rmdir()  # if it is empty: nothing of the user's is removed
 
 
 def _calibrate(args: argparse.Namespace, job: Run, target: Target) -> None:
@@ -237,7 +246,10 @@ def finish(args: argparse.Namespace, config: Config, job: Run) -> Record:
     """Merge what the processes left, and keep the record."""
     roots = [root.resolve() for root in args.roots or ()] or config.profile.roots
     record = finish_run(job, roots=roots, log_functions=config.profile.log_functions, keep_all=args.keep_all)
-    return keep_record(record, job.folder, config.profiles)
+    record = keep_record(record, job.folder, config.profiles)
+    if not args.keep_all:
+        drop_segments(job.folder)
+    return record
 
 
 def sweep_settings(args: argparse.Namespace) -> list[Overrides]:
@@ -292,7 +304,11 @@ def _watch(args: argparse.Namespace, config: Config) -> int:
     args.engine = "py-spy"
     job = new_run(args, config, f"pid-{args.pid}", {"pid": args.pid})
     began = time.monotonic()
-    job.warnings += outside.watch_running(args.pid, args.duration, plan_of(args, job.folder))
+    try:
+        job.warnings += outside.watch_running(args.pid, args.duration, plan_of(args, job.folder))
+    except CouldNotMeasureError:
+        _discard(job)
+        raise
     job.wall = {"with_engine_s": round(time.monotonic() - began, 3), "without_engine_s": None, "ratio": None}
     _show(finish(args, config, job), job.folder, args)
     return ExitCode.FINE

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from bench_harness.__main__ import main
+from bench_harness.commands import profile
 from bench_harness.record import Record
 
 pytestmark = pytest.mark.timeout(120)
@@ -244,3 +246,51 @@ def test_signals_are_left_to_who_waits_for_them(bench: Bench) -> None:
     """
     done = bench(script)
     assert (done.out[:2], done.code) == (["True", "True"], 0), done.err
+
+
+def test_folders_of_other_people_are_not_removed(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "run" / "processes").mkdir(parents=True)
+    (tmp_path / "run" / "processes" / "mine.txt").write_text("mine")
+    done = bench("print('never')")
+    assert (done.code, done.out) == (2, [])
+    assert "processes is of no earlier profile" in done.err
+    assert (tmp_path / "run" / "processes" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--engine", "py-spy", "script.py"], ["--engine", "pyinstrument", "script.py"], ["--pid", "1"]]
+)
+def test_a_missing_profiler_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pyinstrument", None)
+    (tmp_path / "script.py").write_text("")
+    assert main(["profile", *arguments]) == 2
+    assert "is not installed; try: pip install 'bench_harness[sampling]'" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
+
+
+def test_an_unknown_process_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["profile", "--pid", "99999999"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_segments_stay_until_the_record_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that is killed before can be made up for by --merge."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "script.py").write_text("")
+    seen = []
+
+    def keep(record: Record, folder: Path, root: Path) -> Record:
+        seen.extend(path.name for path in (folder / "segments").iterdir())
+        return record
+
+    monkeypatch.setattr(profile, "keep_record", keep)
+    assert main(["profile", "--out", "run", "script.py"]) == 0
+    assert "main.announced.json" in seen
+    assert not (tmp_path / "run" / "segments").exists()
+    assert not (tmp_path / "run" / ".segments").exists()

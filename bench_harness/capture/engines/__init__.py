@@ -5,6 +5,7 @@ import sys
 from typing import Protocol
 
 from bench_harness.errors import UsageError
+from bench_harness.optional import require
 
 # Name: (module with a class of that name, its class, whether it counts calls); py-spy watches from outside.
 _INSIDE = {
@@ -50,8 +51,10 @@ def make_engine(name: str, interval_s: float) -> Engine:
 
 
 def check_engine(name: str) -> None:
-    """Raise UsageError if no engine has this name, or it cannot run under this Python."""
+    """Raise UsageError if no engine has this name, or it cannot run under this Python, or lacks its package."""
     if name not in _INSIDE:
         raise UsageError(f"--engine {name}: expected one of {', '.join(ENGINES)}")
     if name == "monitoring" and sys.version_info < (3, 12):
         raise UsageError("--engine monitoring needs Python 3.12 or newer; take cprofile")
+    if name == "pyinstrument":
+        require("pyinstrument", "sampling")
