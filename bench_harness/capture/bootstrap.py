@@ -75,6 +75,8 @@ def main() -> None:
 def enter_rank() -> None:
     """Capture this process, a rank that a captured launcher started as a program of its own, to its end."""
     plan = Plan.from_json(os.environ[VARIABLE])
+    if not plan.folder.is_dir():  # a program that outlived the capture started this one
+        return
     identity = Identity(f"rank{rank()}", "process", rank(), name="main", pid=os.getpid(), start_method="exec")
     if (plan.folder / f"{identity.serial}{ANNOUNCED}").exists():  # restarted, or a program that the rank starts
         identity.serial = f"{identity.serial}.{os.getpid()}"

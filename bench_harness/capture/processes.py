@@ -10,6 +10,7 @@ import multiprocessing.process
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -139,10 +140,11 @@ def _announce(capture: runtime.ProcessCapture, identity: Identity) -> None:
 
 def note_exit_code(popen: Any, path: Path) -> None:
     """Write a child's exit code where it is first seen: it says what killed a worker that left no last dump."""
-    poll = popen.poll
+    own = weakref.ref(popen)  # a cycle would keep its descriptors open until the next collection of garbage
 
     def poll_and_note(*args: Any, **kwargs: Any) -> int | None:
-        code: int | None = poll(*args, **kwargs)
+        this: Any = own()
+        code: int | None = type(this).poll(this, *args, **kwargs)
         if code is not None and not path.exists():
             with contextlib.suppress(OSError):  # the run folder may be gone by then
                 write_atomically(path, str(code).encode())
@@ -182,7 +184,12 @@ def _bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> int:
         return original(self, *args, **kwargs)
     _follow_torch()
     run = self.run
-    self.run = lambda: _noting_exceptions(run, capture)  # type: ignore[method-assign]
+
+    def run_and_note() -> None:
+        del self.__dict__["run"]  # it may be pickled from now on, to start processes of its own
+        _noting_exceptions(run, capture)
+
+    self.run = run_and_note  # type: ignore[method-assign]
     code = 1
     try:
         code = original(self, *args, **kwargs)

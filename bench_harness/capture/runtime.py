@@ -218,7 +218,7 @@ class ProcessCapture:
         """Dump; return whether the process has been told to end. `told`: it had been, one round ago."""
         if (self.folder / STOP).exists():
             self.finish("the capture ended before the process")
-        elif told and not handles_sigterm():
+        elif told and not self._finished and not handles_sigterm():
             # A signal reaches Python code only when the main thread runs some: one that hangs in C never does, and
             # without our handler the signal would have ended it.
             self.finish("SIGTERM, while it hung")

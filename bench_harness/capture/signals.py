@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -32,9 +33,28 @@ def install() -> None:
         return
     signal.signal = _signal  # type: ignore[assignment]
     signal.getsignal = _getsignal  # type: ignore[assignment]
-    runtime.handles_sigterm = lambda: _users.get(signal.SIGTERM) not in (None, signal.SIG_DFL)
+    runtime.handles_sigterm = _handles_sigterm
+    caught = _mask("SigCgt")
     for number in WATCHED:
-        watch(number)
+        # What Python takes for the default and the system does not is handled by C code, such as faulthandler's.
+        if not (caught >> (number - 1) & 1 and _real_getsignal(number) in (None, signal.SIG_DFL)):
+            watch(number)
+
+
+def _handles_sigterm() -> bool:
+    """Tell whether the user's code handles SIGTERM, or blocks it in the main thread: it waits for it elsewhere then."""
+    if _users.get(signal.SIGTERM) not in (None, signal.SIG_DFL):
+        return True
+    return bool(_mask("SigBlk") >> (signal.SIGTERM - 1) & 1)
+
+
+def _mask(field: str) -> int:
+    """Return a set of signals of the main thread, as /proc/self/status has it; empty where there is none."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return int(status.partition(f"{field}:")[2].split(maxsplit=1)[0], 16)
 
 
 def uninstall() -> None:

@@ -124,7 +124,10 @@ def _become_subreaper() -> None:
 def _wait(pid: int) -> tuple[int, int, resource.struct_rusage]:
     """Wait for the end of the target; where the terminal stops it (Ctrl-Z), stop and go on with it."""
     while True:
-        found, status, usage = os.wait4(pid, os.WUNTRACED)
+        # Of any: what the target leaves to us as its orphans must not stay as zombies, as it would not with init.
+        found, status, usage = os.wait4(-1, os.WUNTRACED)
+        if found != pid:
+            continue
         if not os.WIFSTOPPED(status):
             return found, status, usage
         terminal = _terminal()

@@ -1,6 +1,8 @@
 """A program does under `bench profile` what it does without: what the harness needs must not be noticed."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from bench_harness.__main__ import main
-from bench_harness.commands import profile
 from bench_harness.record import Record
 
 pytestmark = pytest.mark.timeout(120)
@@ -248,49 +248,92 @@ def test_signals_are_left_to_who_waits_for_them(bench: Bench) -> None:
     assert (done.out[:2], done.code) == (["True", "True"], 0), done.err
 
 
-def test_folders_of_other_people_are_not_removed(bench: Bench, tmp_path: Path) -> None:
-    (tmp_path / "run" / "processes").mkdir(parents=True)
-    (tmp_path / "run" / "processes" / "mine.txt").write_text("mine")
-    done = bench("print('never')")
-    assert (done.code, done.out) == (2, [])
-    assert "processes is of no earlier profile" in done.err
-    assert (tmp_path / "run" / "processes" / "mine.txt").read_text() == "mine"
+def test_the_descriptors_of_ended_processes_are_closed_without_garbage_collection(bench: Bench) -> None:
+    script = """
+    import gc, multiprocessing, os
+    gc.disable()
+    if __name__ == "__main__":
+        for _ in range(20):
+            process = multiprocessing.get_context("fork").Process(target=print)
+            process.start()
+            process.join()
+        print(len(os.listdir("/proc/self/fd")) < 20)
+    """
+    assert bench(script).out[20] == "True"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--engine", "py-spy", "script.py"], ["--engine", "pyinstrument", "script.py"], ["--pid", "1"]]
-)
-def test_a_missing_profiler_is_told_before_anything_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "pyinstrument", None)
-    (tmp_path / "script.py").write_text("")
-    assert main(["profile", *arguments]) == 2
-    assert "is not installed; try: pip install 'bench_harness[sampling]'" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
+def test_a_process_object_can_be_pickled_by_its_own_process(bench: Bench) -> None:
+    script = """
+    import multiprocessing, pickle
+    class Worker(multiprocessing.get_context("fork").Process):
+        def run(self):
+            print(sorted(self.__dict__))
+    if __name__ == "__main__":
+        worker = Worker()
+        print(sorted(worker.__dict__))
+        worker.start()
+        worker.join()
+    """
+    done = bench(script)
+    assert "run" not in done.out[1]
+    assert done.calls("processes")["run"] == 1
 
 
-def test_an_unknown_process_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["profile", "--pid", "99999999"]) == 2
-    assert list(tmp_path.iterdir()) == []
+def test_orphans_of_the_program_are_left_alone_and_reaped(bench: Bench) -> None:
+    """It may look for the end of a daemon of its own by its pid, and leave one running."""
+    script = """
+    import os, signal, time
+    def daemon():
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.write(writing, str(os.getpid()).encode())
+                os.close(0), os.close(1), os.close(2)
+                time.sleep(30)
+            os._exit(0)
+        os.wait()
+        return int(os.read(reading, 100))
+    pid = daemon()
+    os.kill(pid, signal.SIGKILL)
+    try:
+        for _ in range(200):
+            os.kill(pid, 0)
+            time.sleep(0.01)
+    except ProcessLookupError:
+        print("gone")
+    print(daemon())
+    """
+    done = bench(script, timeout=25)
+    assert done.out[0] == "gone"
+    os.kill(int(done.out[1]), signal.SIGKILL)  # it still runs
 
 
-def test_segments_stay_until_the_record_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supervisor that is killed before can be made up for by --merge."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "script.py").write_text("")
-    seen = []
+def test_a_slow_farewell_on_a_blocked_sigterm_is_not_cut_short(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\nprint('up', flush=True)\n"
+        "signal.sigwait({signal.SIGTERM})\ntime.sleep(2.5)\nprint('farewell')\n"
+    )
+    command = [*BENCH, "--out", "run", "script.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.terminate()
+        assert process.stdout.readline() == "farewell\n"
+        process.communicate(timeout=30)
+    assert process.returncode == 0
 
-    def keep(record: Record, folder: Path, root: Path) -> Record:
-        seen.extend(path.name for path in (folder / "segments").iterdir())
-        return record
 
-    monkeypatch.setattr(profile, "keep_record", keep)
-    assert main(["profile", "--out", "run", "script.py"]) == 0
-    assert "main.announced.json" in seen
-    assert not (tmp_path / "run" / "segments").exists()
-    assert not (tmp_path / "run" / ".segments").exists()
+def test_garbage_collection_is_as_the_program_left_it(bench: Bench) -> None:
+    script = """
+    import gc, time
+    exec("\\n".join(f"def f{n}(): pass" for n in range(20000)))
+    for n in range(20000):
+        globals()[f"f{n}"]()
+    seen = set()
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        seen.add(gc.isenabled())
+    print(seen)
+    """
+    assert bench(script).out[0] == "{True}"

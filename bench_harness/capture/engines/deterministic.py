@@ -3,6 +3,7 @@
 import cProfile
 import gc
 import marshal
+import operator
 import sys
 import threading
 from types import FrameType
@@ -17,25 +18,45 @@ Table = dict[Key, tuple[int, int, float, float, dict[Key, tuple[int, int, float,
 ONE_PER_THREAD = sys.version_info < (3, 12)
 
 
+class _Profile(cProfile.Profile):
+    def getstats(self) -> Any:
+        """Return the entries, uninterrupted.
+
+        A collection of garbage may run finalizers, which let the profiled thread go on in the middle of the listing.
+        """
+        if sys.version_info >= (3, 12) or not gc.isenabled():  # from then on nothing is collected inside of C code
+            return super().getstats()
+        try:
+            # In one go of C code: between two lines of Python the target may look whether it is on.
+            calls = (gc.disable, super().getstats, gc.enable)
+            _, entries, _ = map(operator.methodcaller("__call__"), calls)
+        except BaseException:
+            gc.enable()
+            raise
+        return entries
+
+
 class CProfileEngine:
     """cProfile of the thread that starts it, and, before Python 3.12, of every thread started afterwards."""
 
     def __init__(self, interval_s: float) -> None:
-        self._profile = cProfile.Profile()
-        self._threads: list[cProfile.Profile] = []
+        self._profile = _Profile()
+        self._threads: list[_Profile] = []
         self._had_threads = False
+        self._before: Any = None  # the hook of threading before ours
 
     def start(self) -> None:
         """Profile this thread from now on."""
         if ONE_PER_THREAD:
+            self._before = threading.getprofile()
             threading.setprofile(self._enter_thread)
         self._profile.enable()
 
     def stop(self) -> None:
         """Stop, counting the functions that are still open as if they returned now."""
         self._profile.disable()
-        if ONE_PER_THREAD:
-            threading.setprofile(None)
+        if ONE_PER_THREAD and threading.getprofile() == self._enter_thread:  # else it is the target's
+            threading.setprofile(self._before)
 
     def content(self) -> tuple[str, bytes]:
         """Return the statistics up to now, as pstats reads them; functions still open are not in them."""
@@ -69,7 +90,7 @@ class CProfileEngine:
         sys.setprofile(None)
         if threading.current_thread().name.startswith(HARNESS_THREADS):
             return
-        profile = cProfile.Profile()
+        profile = _Profile()
         self._threads.append(profile)
         profile.enable()
 
@@ -78,19 +99,12 @@ class CProfileEngine:
 HARNESS_THREADS = "bench-"
 
 
-def _table(profile: cProfile.Profile) -> Table:
+def _table(profile: _Profile) -> Table:
     """Return the statistics without stopping the profile, from whatever thread.
 
     snapshot_stats is what create_stats calls after it disabled the profile; only the thread itself could disable it.
-    A collection of garbage may run finalizers, which let the profiled thread go on in the middle of the listing.
     """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        profile.snapshot_stats()
-    finally:
-        if collecting:
-            gc.enable()
+    profile.snapshot_stats()
     stats: Any = profile.stats
     return stats  # type: ignore[no-any-return]
 

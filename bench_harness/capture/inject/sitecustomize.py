@@ -24,9 +24,11 @@ def _run_the_next_one() -> None:
 
 
 def _is_rank() -> bool:
+    if "LOCAL_RANK" not in os.environ or "BENCH_HARNESS_CAPTURE" not in os.environ or sys.version_info < (3, 10):
+        return False
     # Options of the interpreter come first; behind -c stand multiprocessing's children and our own bootstrap.
     program = next((word for word in sys.orig_argv[1:] if not word.startswith("-") or word in ("-c", "-m")), "-c")
-    return "LOCAL_RANK" in os.environ and "BENCH_HARNESS_CAPTURE" in os.environ and program != "-c"
+    return program != "-c"
 
 
 _run_the_next_one()
