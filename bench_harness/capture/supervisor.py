@@ -27,9 +27,10 @@ from bench_harness.segments import read_segments
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _FORWARDED = tuple(
     getattr(signal, name)
-    for name in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGWINCH")
+    for name in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGWINCH", "SIGTSTP")
     if hasattr(signal, name)
 )
+_FROM_KEYBOARD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGQUIT", "SIGTSTP") if hasattr(signal, name))
 # Workers whose main process is gone: torch's notice within 5 s (MP_STATUS_CHECK_INTERVAL), then make their last dump.
 # Those of a forkserver never do: each of them holds the pipe open by which the others would learn of it.
 ORPHANS_LEAVE_S = 7.0
@@ -130,13 +131,17 @@ def _wait(pid: int) -> tuple[int, int, resource.struct_rusage]:
             continue
         if not os.WIFSTOPPED(status):
             return found, status, usage
-        terminal = _terminal()
-        if terminal is not None:
-            os.tcsetpgrp(terminal, os.getpgrp())
-        os.kill(os.getpid(), signal.SIGSTOP)
-        if terminal is not None:
-            os.tcsetpgrp(terminal, pid)
-        os.killpg(pid, signal.SIGCONT)
+        _stop_too(pid)
+
+
+def _stop_too(pid: int) -> None:
+    """Stop as the target did, our whole job with us, until the shell lets it go on."""
+    _pass_terminal(pid, os.getpgrp())
+    before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.killpg(os.getpgrp(), signal.SIGTSTP)  # does nothing where no shell could wake us
+    signal.signal(signal.SIGTSTP, before)
+    _pass_terminal(os.getpgrp(), pid)
+    os.killpg(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -149,7 +154,9 @@ def _forwarding(pid: int, folder: Path) -> Iterator[None]:
                 note = folder / f"{bootstrap.serial()}{ENDED_BY_PARENT}"
                 with contextlib.suppress(OSError):
                     note.touch()
-            (os.killpg if number in (signal.SIGINT, signal.SIGQUIT) else os.kill)(pid, number)
+            elif number == signal.SIGCONT:
+                _pass_terminal(os.getpgrp(), pid)  # `fg` gave it to us
+            (os.killpg if number in _FROM_KEYBOARD else os.kill)(pid, number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
@@ -162,29 +169,22 @@ def _forwarding(pid: int, folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _foreground(pid: int) -> Iterator[None]:
     """Give the terminal to the target while it runs, if we have it."""
-    terminal = _terminal()
-    if terminal is None:
-        yield
-        return
     # Taking the terminal back from the background raises SIGTTOU, which would stop us.
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
-        with contextlib.suppress(OSError):
-            os.tcsetpgrp(terminal, pid)
+        _pass_terminal(os.getpgrp(), pid)
         yield
     finally:
-        with contextlib.suppress(OSError):
-            os.tcsetpgrp(terminal, os.getpgrp())
+        _pass_terminal(pid, os.getpgrp())
         signal.signal(signal.SIGTTOU, before)
 
 
-def _terminal() -> int | None:
-    """Return the descriptor of the terminal if it is ours to give."""
-    try:
+def _pass_terminal(giver: int, taker: int) -> None:
+    """Make another process group that of the foreground, if `giver` is: with `bg` the terminal is the shell's."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # there is none
         terminal = sys.stdin.fileno()
-        return terminal if os.isatty(terminal) and os.tcgetpgrp(terminal) == os.getpgrp() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+        if os.tcgetpgrp(terminal) == giver:
+            os.tcsetpgrp(terminal, taker)
 
 
 def _see_off_orphans(folder: Path) -> list[str]:
