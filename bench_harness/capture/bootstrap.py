@@ -1,6 +1,6 @@
 """The child process of `bench profile`: runs the target as if Python had been given it, and captures meanwhile.
 
-python -c "from bench_harness.capture.bootstrap import main; main()" PLAN script.py args...
+python -c "..." PLAN script.py args...    (see `command`)
 ... PLAN -m module args...
 ... PLAN @module:callable args...
 """
@@ -11,22 +11,37 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
+import pkgutil
 import runpy
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 
 from bench_harness.capture import processes
+from bench_harness.capture.engines import make_engine
 from bench_harness.capture.pipeline.context import EnoughBatches
 from bench_harness.capture.plan import VARIABLE, Plan
 from bench_harness.capture.tracing import allow_watching
 from bench_harness.segments import ANNOUNCED, Identity, announce
 
-COMMAND = "from bench_harness.capture.bootstrap import main; main()"
-PLAIN_COMMAND = "from bench_harness.capture.bootstrap import main_without_capture as main; main()"
+
+def command(function: str = "main") -> str:
+    """Return the code for `python -c`.
+
+    It finds this very package, and nothing in the current folder, which is on the path of -c and of no script: a
+    resource.py there is none of ours.
+    """
+    package = str(Path(__file__).parents[1] / "__init__.py")
+    return (
+        "import sys; present = set(sys.modules); sys.path[:] = filter(None, sys.path); import importlib.util as util; "
+        f"spec = util.spec_from_file_location('bench_harness', {package!r}); module = util.module_from_spec(spec); "
+        "sys.modules['bench_harness'] = module; spec.loader.exec_module(module); "
+        f"from bench_harness.capture.bootstrap import {function} as main; main(present)"
+    )
+
 
 _WATCHER_COMES_S = 20.0
 
@@ -37,14 +52,19 @@ class NoTargetError(Exception):
     """There is nothing to run."""
 
 
-def main() -> None:
-    """Run the target named by the command line under the plan before it."""
+def main(present: Collection[str]) -> None:
+    """Run the target named by the command line under the plan before it.
+
+    Args:
+        present: the modules that Python had imported before it came to us.
+    """
     plan = Plan.from_json(sys.argv[1])
     target, *arguments = sys.argv[2:]
     identity = Identity(serial(), rank=rank(), pid=os.getpid(), parent_pid=os.getppid(), start_method="exec")
     announce(plan.folder, identity)
+    make_engine(plan.engine, plan.interval_s)  # for its imports, as long as nothing of the target's is on the path
     try:
-        run = prepare(target, arguments)
+        run = prepare(target, arguments, present)
     except NoTargetError as error:
         (plan.folder / REFUSED).write_text(str(error))
         sys.exit(2)
@@ -85,10 +105,10 @@ def enter_rank() -> None:
     atexit.register(capture.finish, "exit")
 
 
-def main_without_capture() -> None:
+def main_without_capture(present: Collection[str]) -> None:
     """Run the target named by the command line, and nothing else: what a capture is compared to."""
     target, *arguments = sys.argv[1:]
-    prepare(target, arguments)()
+    prepare(target, arguments, present)()
 
 
 def _wait_for_watcher(plan: Plan) -> None:
@@ -110,8 +130,16 @@ def serial() -> str:
     return f"rank{rank()}" if rank() else "main"
 
 
-def prepare(target: str, arguments: list[str]) -> Callable[[], object]:
+def prepare(target: str, arguments: list[str], present: Collection[str]) -> Callable[[], object]:
     """Make `sys.argv`, `sys.path` and `__main__` what they would be without us, and return what runs the target."""
+    _present.update(present)
+    run = _prepare(target, arguments)
+    if not any(finder.find_spec("bench_harness", None) for finder in sys.meta_path):
+        sys.path.append(str(Path(__file__).parents[2]))  # processes that are started anew need it
+    return run
+
+
+def _prepare(target: str, arguments: list[str]) -> Callable[[], object]:
     if target == "-m":
         name, *arguments = arguments
         return _module(name, arguments)
@@ -125,6 +153,10 @@ def prepare(target: str, arguments: list[str]) -> Callable[[], object]:
 
 def _script(path: str, arguments: list[str]) -> Callable[[], object]:
     _set_arguments([path, *arguments], [path, *arguments])
+    if pkgutil.get_importer(path) is not None:  # a folder or an archive with a __main__.py
+        _set_path(os.path.abspath(path))  # noqa: PTH100 - as Python does, which resolves no links
+        _, spec, code = runpy._get_main_module_details()  # type: ignore[attr-defined]
+        return lambda: _run(code, spec.origin, spec)
     _set_path(str(Path(path).resolve().parent))
     path = os.path.abspath(path)  # noqa: PTH100 - as Python does, which resolves no links
     code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
@@ -149,11 +181,19 @@ def _set_arguments(argv: list[str], command_line: list[str]) -> None:
 
 
 def _set_path(first: str) -> None:
-    # `python -c` has put the current folder there as "".
-    if sys.path and sys.path[0] == "":
-        sys.path[0] = first
-    else:
+    if not getattr(sys.flags, "safe_path", False):
         sys.path.insert(0, first)
+        _forget_shadowed_modules(Path(first))
+
+
+_present: set[str] = set()
+
+
+def _forget_shadowed_modules(own: Path) -> None:
+    """Let the target import its own profile.py, though we have imported the standard library's."""
+    for name in [name for name in sys.modules if name not in _present and "." not in name]:
+        if name != "bench_harness" and ((own / f"{name}.py").is_file() or (own / name / "__init__.py").is_file()):
+            del sys.modules[name]
 
 
 def _run(code: CodeType, path: str, spec: importlib.machinery.ModuleSpec | None) -> None:

@@ -76,7 +76,7 @@ def run_target(
     if os.name != "posix":
         raise CouldNotMeasureError("programs are captured on POSIX systems only: Linux, macOS; try WSL")
     _become_subreaper()
-    command = [sys.executable, "-c", bootstrap.COMMAND, plan.to_json(), *target]
+    command = [sys.executable, "-c", bootstrap.command(), plan.to_json(), *target]
     return _run(command, plan.folder, beside, quiet, _environment(plan))
 
 
@@ -89,7 +89,7 @@ def _environment(plan: Plan) -> dict[str, str]:
 def run_plain(target: Sequence[str], *, quiet: bool = False) -> Outcome:
     """Run the target without any of us in it: by the same bootstrap, for the same imports."""
     with tempfile.TemporaryDirectory() as nothing:
-        command = [sys.executable, "-c", bootstrap.PLAIN_COMMAND, *target]
+        command = [sys.executable, "-c", bootstrap.command("main_without_capture"), *target]
         return _run(command, Path(nothing), lambda pid: contextlib.nullcontext(), quiet)
 
 

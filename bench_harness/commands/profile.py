@@ -162,7 +162,7 @@ def resolve_target(args: argparse.Namespace) -> Target:
     if first.startswith("@"):
         found = targets.find(first[1:])
         return Target(first[1:], [f"@{found.value}", *arguments], arguments)
-    if not Path(first).is_file():
+    if not Path(first).is_file() and not Path(first, "__main__.py").is_file():
         raise UsageError(f"{first}: no such script; bench's own options go before it, a module is run by -m")
     return Target(Path(first).stem, [first, *arguments], arguments)
 

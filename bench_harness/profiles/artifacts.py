@@ -97,7 +97,7 @@ def _page(merged: Merged, stacks: Mapping[str, Folded], title: str) -> str:
 
 
 def _write(merged: Merged, folder: Path, key: str, name: str, content: str) -> None:
-    write_atomically(folder / name, content.encode())
+    write_atomically(folder / name, _encoded(content))
     merged.artifacts[key] = name
 
 
@@ -121,8 +121,8 @@ def _files_of(merged: Merged, process: Captured) -> dict[str, tuple[str, Callabl
     stem = safe_name(process.label)
     profile, stacks = process.profile, process.stacks
     files: dict[str, tuple[str, Callable[[], bytes]]] = {
-        "lib_text": (f"{stem}.lib.txt", lambda: text.process_text(merged, process, only_own=True).encode()),
-        "text": (f"{stem}.txt", lambda: text.process_text(merged, process).encode()),
+        "lib_text": (f"{stem}.lib.txt", lambda: _encoded(text.process_text(merged, process, only_own=True))),
+        "text": (f"{stem}.txt", lambda: _encoded(text.process_text(merged, process))),
     }
     if profile:
         files["prof"] = (f"{stem}.prof", lambda: statistics.profile_bytes(profile))
@@ -136,3 +136,8 @@ def _size(folder: Path) -> int:
     """Return the bytes in a run's folder without its segments: those are removed once the record is written."""
     raw = folder / FOLDER
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and raw not in path.parents)
+
+
+def _encoded(text: str) -> bytes:
+    """Return text as UTF-8; a file name may hold bytes that are none."""
+    return text.encode(errors="backslashreplace")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import zipapp
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,49 @@ def test_a_program_finds_the_namespace_that_it_finds_without_us(bench: Bench, tm
     command = [*BENCH, "--out", "run", *how, "--x"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.stdout.splitlines()[:2] == without, done.stderr
+
+
+@pytest.mark.parametrize("how", [["script.py"], ["other/script.py"], ["-m", "script"]])
+def test_modules_of_the_programs_folder_are_its_own(tmp_path: Path, how: list[str]) -> None:
+    """Those of the standard library that we import must not take their place, nor they that of ours."""
+    names = ("profile", "resource", "runpy", "pstats", "psutil", "queue", "record", "segments")
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(f"print('own {name}')\n")
+    (tmp_path / "other").mkdir()
+    for folder in (tmp_path, tmp_path / "other"):
+        (folder / "script.py").write_text("print('up')\nimport profile, queue, resource\n")
+    without = plain(tmp_path, *how).stdout.splitlines()
+    # As the command `bench`: `python -m bench_harness` itself has the current folder on its path.
+    arguments = ["profile", "--out", "run", *how]
+    code = f"import sys; sys.path.remove(''); from bench_harness.__main__ import main; sys.exit(main({arguments!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout.splitlines()[: len(without)] == without, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_a_folder_or_an_archive_is_run_as_python_runs_it(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__main__.py").write_text(
+        textwrap.dedent(NAMESPACE) + "print(__package__, sys.path[0], __file__)"
+    )
+    name = "app"
+    if kind == "archive":
+        name = "app.pyz"
+        zipapp.create_archive(tmp_path / "app", tmp_path / name)
+    without = plain(tmp_path, name, "x").stdout.splitlines()
+    command = [*BENCH, "--out", "run", name, "x"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout.splitlines()[:3] == without, done.stderr
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    script = os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.py")
+    Path(script).write_text("def work():\n    pass\nwork()\nimport sys\nprint(ascii(sys.argv[1:]))\n")
+    command: list[str | bytes] = [*BENCH, "--out", "run", script, b"a\xfe"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout.splitlines()[0] == r"['a\udcfe']", done.stderr
+    assert done.returncode == 0, done.stderr
+    assert Done(0, [], "", tmp_path / "run").calls("main")["work"] == 1
 
 
 FAILURES = {
