@@ -384,6 +384,37 @@ def test_garbage_collection_is_as_the_program_left_it(bench: Bench) -> None:
     assert bench(script).out[0] == "{True}"
 
 
+def test_a_program_may_profile_itself(bench: Bench) -> None:
+    script = """
+    import cProfile, io, pstats
+    def inner():
+        pass
+    def outer():
+        pass
+    outer()
+    for _ in range(2):
+        profile = cProfile.Profile()
+        profile.enable()
+        inner()
+        profile.disable()
+        print(sum(row[1] for key, row in pstats.Stats(profile).stats.items() if key[2] == "inner"))
+        with cProfile.Profile() as profile:
+            inner()
+        outer()
+    """
+    done = bench(script)
+    assert done.out[:2] == ["1", "1"], done.err
+    assert done.calls("main")["outer"] == 3
+    assert any("profiled itself" in line for line in done.record.warnings)
+
+
+def test_a_profiler_that_takes_the_place_of_ours_is_told(bench: Bench) -> None:
+    done = bench("import sys\nsys.setprofile(lambda *a: None)\nprint('fine')\n")
+    assert done.out[0] == "fine"
+    if sys.version_info < (3, 12):
+        assert any("took cProfile's place" in line for line in done.record.warnings)
+
+
 class Terminal:
     """A shell with job control on a terminal of its own."""
 

@@ -18,6 +18,10 @@ Table = dict[Key, tuple[int, int, float, float, dict[Key, tuple[int, int, float,
 ONE_PER_THREAD = sys.version_info < (3, 12)
 
 
+_ENABLE: Any = cProfile.Profile.enable
+_DISABLE: Any = cProfile.Profile.disable
+
+
 class _Profile(cProfile.Profile):
     def getstats(self) -> Any:
         """Return the entries, uninterrupted.
@@ -44,19 +48,57 @@ class CProfileEngine:
         self._threads: list[_Profile] = []
         self._had_threads = False
         self._before: Any = None  # the hook of threading before ours
+        self._thread = 0
+        self._others: list[cProfile.Profile] = []  # the target's own that are enabled
+        self._rested = self._replaced = False
 
     def start(self) -> None:
         """Profile this thread from now on."""
         if ONE_PER_THREAD:
             self._before = threading.getprofile()
             threading.setprofile(self._enter_thread)
-        self._profile.enable()
+        self._thread = threading.get_ident()
+        self._give_way_to_others()
+        _ENABLE(self._profile)
 
     def stop(self) -> None:
         """Stop, counting the functions that are still open as if they returned now."""
-        self._profile.disable()
+        active: Any = self._others[-1] if self._others else self._profile
+        self._replaced |= ONE_PER_THREAD and sys.getprofile() is not active
+        for name in ("enable", "disable"):
+            if name in vars(cProfile.Profile):
+                delattr(cProfile.Profile, name)
+        if not self._others:
+            _DISABLE(self._profile)
         if ONE_PER_THREAD and threading.getprofile() == self._enter_thread:  # else it is the target's
             threading.setprofile(self._before)
+
+    def _give_way_to_others(self) -> None:
+        """Rest while the target profiles itself with cProfile: two at a time replace each other, or are refused."""
+
+        def enable(profile: cProfile.Profile, *args: Any, **kwargs: Any) -> None:
+            ours = not ONE_PER_THREAD or threading.get_ident() == self._thread
+            if ours and not self._others:
+                _DISABLE(self._profile)
+            try:
+                _ENABLE(profile, *args, **kwargs)
+            except BaseException:
+                if ours and not self._others:
+                    _ENABLE(self._profile)
+                raise
+            if ours and profile not in self._others:
+                self._others.append(profile)
+                self._rested = True
+
+        def disable(profile: cProfile.Profile) -> None:
+            _DISABLE(profile)
+            if profile in self._others:
+                self._others.remove(profile)
+                if not self._others:
+                    _ENABLE(self._profile)
+
+        patched: Any = cProfile.Profile
+        patched.enable, patched.disable = enable, disable
 
     def content(self) -> tuple[str, bytes]:
         """Return the statistics up to now, as pstats reads them; functions still open are not in them."""
@@ -74,16 +116,15 @@ class CProfileEngine:
         return marshal.dumps(total)
 
     def warnings(self) -> list[str]:
-        """Return that calls of several threads are mixed, where they are."""
-        mixed = not ONE_PER_THREAD and self._had_threads
-        return (
-            [
-                "cProfile puts the calls of all threads on one stack from Python 3.12 on: times of functions that run "
-                "in threads are mixed up; --engine monitoring keeps them apart"
-            ]
-            if mixed
-            else []
+        """Return that calls of several threads are mixed, and what is missing, where it is so."""
+        mixed = (
+            "cProfile puts the calls of all threads on one stack from Python 3.12 on: times of functions that run "
+            "in threads are mixed up; --engine monitoring keeps them apart"
         )
+        rested = "not captured while the program profiled itself with cProfile; --engine py-spy captures that too"
+        replaced = "another profiler of the program took cProfile's place: what came later is not counted"
+        said = {mixed: not ONE_PER_THREAD and self._had_threads, rested: self._rested, replaced: self._replaced}
+        return [line for line, is_so in said.items() if is_so]
 
     def _enter_thread(self, frame: FrameType, event: str, arg: Any) -> None:
         """Called for the first event of a new thread: its profiler takes this function's place."""
@@ -92,7 +133,7 @@ class CProfileEngine:
             return
         profile = _Profile()
         self._threads.append(profile)
-        profile.enable()
+        _ENABLE(profile)
 
 
 # The harness's own threads are not profiled.
