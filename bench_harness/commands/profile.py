@@ -25,7 +25,7 @@ from bench_harness.capture.pipeline.gpu import GpuSampler
 from bench_harness.capture.plan import Plan
 from bench_harness.capture.sweeping import sweep_target
 from bench_harness.config import Config, load_config
-from bench_harness.errors import CouldNotMeasureError, ExitCode, UsageError
+from bench_harness.errors import CouldNotMeasureError, ExitCode, NothingMeasuredError, UsageError
 from bench_harness.record import Record, utc_now
 from bench_harness.report import profile_text
 from bench_harness.report.sweep_plot import draw_sweep
@@ -109,7 +109,12 @@ def run(args: argparse.Namespace) -> int:
     outcome = run_once(args, job, plan, target)
     if args.calibrate:
         _calibrate(args, job, target)
-    _show(finish(args, config, job), job.folder, args)
+    try:
+        record = finish(args, config, job)
+    except NothingMeasuredError:
+        _discard(job)
+        raise
+    _show(record, job.folder, args)
     return outcome.code
 
 
@@ -223,7 +228,7 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
 
 def _discard(job: Run) -> None:
     """Remove the folder of a run that came to nothing."""
-    shutil.rmtree(job.folder / FOLDER)
+    shutil.rmtree(job.folder / FOLDER, ignore_errors=True)
     with contextlib.suppress(OSError):
         job.folder.rmdir()  # if it is empty: nothing of the user's is removed
 

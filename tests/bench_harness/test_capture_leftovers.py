@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench_harness.__main__ import main
+from bench_harness.capture import bootstrap
 from bench_harness.capture.library import capture
 from bench_harness.commands import profile
 from bench_harness.errors import UsageError
@@ -93,3 +94,14 @@ def test_a_capture_by_an_engine_that_cannot_is_refused(tmp_path: Path, engine: s
     with pytest.raises(UsageError, match=said), capture(tmp_path / "run", engine):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_was_killed_before_it_began_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "script.py").write_text("")
+    monkeypatch.setattr(bootstrap, "command", lambda: "import os; os.kill(os.getpid(), 9)")
+    assert main(["profile", "--out", "run", "script.py"]) == 3
+    assert "no process was captured" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
