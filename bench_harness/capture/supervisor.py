@@ -214,6 +214,19 @@ def _wait_for(folder: Path, patience_s: float) -> dict[int, str]:
         time.sleep(0.05)
 
 
+def running_target(folder: Path) -> int | None:
+    """Return the pid of a process that still writes segments into a folder, the supervisor of which was killed."""
+    import psutil
+
+    for segment in read_segments(folder):
+        with contextlib.suppress(psutil.Error):
+            # Its command line holds the plan: one that ended may have left its pid to a stranger.
+            process = psutil.Process(segment.identity.pid or 0)
+            if str(folder.resolve()) in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                return segment.identity.pid
+    return None
+
+
 def _is_ours_and_alive(pid: int) -> bool:
     """Tell whether a process descends from us: one that ended may have left its pid to a stranger.
 

@@ -322,6 +322,9 @@ def _watch(args: argparse.Namespace, config: Config) -> int:
 def _merge(args: argparse.Namespace, config: Config) -> int:
     if not (args.merge / FOLDER).is_dir():
         raise UsageError(f"{args.merge}: no folder '{FOLDER}' of a capture in it; give a run folder of `bench profile`")
+    running = supervisor.running_target(args.merge / FOLDER)
+    if running is not None:
+        raise UsageError(f"{args.merge}: its target still runs (pid {running}); merge it once it has ended")
     conditions, warnings = environment.collect()
     warnings.append("merged after the fact: the environment is that of the merge")
     job = Run(args.merge, args.argv, args.engine, args.merge.parent.name, {}, utc_now(), environment=conditions)

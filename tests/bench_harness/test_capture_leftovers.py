@@ -105,3 +105,25 @@ def test_a_target_that_was_killed_before_it_began_leaves_no_folder(
     assert main(["profile", "--out", "run", "script.py"]) == 3
     assert "no process was captured" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
+
+
+def test_a_run_whose_target_still_runs_is_not_merged(tmp_path: Path) -> None:
+    """Its segments would be removed under it."""
+    (tmp_path / "script.py").write_text(
+        "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\n"
+        "while not os.path.exists('end'):\n    time.sleep(0.05)\n"
+    )
+    bench = [sys.executable, "-m", "bench_harness", "profile"]
+    subprocess.run([*bench, "--out", "run", "script.py"], cwd=tmp_path, timeout=60)
+    merge = [*bench, "--merge", "run"]
+    try:
+        refused = subprocess.run(merge, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    finally:
+        (tmp_path / "end").touch()
+    assert refused.returncode == 2
+    assert "still runs" in refused.stderr
+    for _ in range(100):
+        merged = subprocess.run(merge, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+        if merged.returncode == 0:
+            break
+    assert Record.read(tmp_path / "run").results["processes"][0]["reason"] == "exit"
