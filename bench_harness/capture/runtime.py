@@ -165,9 +165,12 @@ class ProcessCapture:
             return
         self.stop_dumping()  # two threads may have forked at a time
         wake, rests = self._wake, self._rests = _locked(), _locked()
+        began = _locked()
         try:
             with _all_signals_blocked():  # the thread inherits that: no signal of the target's may be sent to it
-                _thread.start_new_thread(self._dump_repeatedly, (wake, rests))
+                _thread.start_new_thread(self._dump_repeatedly, (wake, rests, began))
+            # From Python 3.12 on cProfile has one stack for all threads: this one rests before the profiler starts.
+            began.acquire(timeout=1)
         except RuntimeError as error:  # too many threads, or the interpreter is about to end
             rests.release()
             self.warn(f"it is not dumped while it runs: {error}")
@@ -194,8 +197,9 @@ class ProcessCapture:
             with contextlib.suppress(Exception):
                 self._engine.stop()
 
-    def _dump_repeatedly(self, wake: _thread.LockType, rests: _thread.LockType) -> None:
+    def _dump_repeatedly(self, wake: _thread.LockType, rests: _thread.LockType, began: _thread.LockType) -> None:
         told = False
+        began.release()
         try:
             while not wake.acquire(timeout=self.plan.dump_every_s) and wake is self._wake:
                 told = self._try_to_dump(told)
