@@ -41,10 +41,12 @@ NAMES = ("initial_naive", "early_filter", "closed_form")
 AMOUNT = ("--batches", "16", "--batch-size", "1")
 LIMIT_BYTES = 300_000
 LEAST_SHARE = 5e-3
+LEAST_STEADY_SHARE = 5e-4  # of functions of other people's libraries, in the record
 REST: Function = ("~", 0, "[rest]")
 NOTE = (
-    f"cut to be committed: without functions under {LEAST_SHARE:.1%} that only ran before the steady state; those that "
-    "are not of the own library and that no worker called are [rest] in merged.prof"
+    f"cut to be committed: without functions under {LEAST_SHARE:.1%} that only ran before the steady state, and without "
+    f"those of other libraries under {LEAST_STEADY_SHARE:.2%}; what is not of the own library and no worker called is "
+    "[rest] in merged.prof"
 )
 
 
@@ -136,7 +138,11 @@ def relocated(profile: Profile, own: OwnCode) -> Profile:
 
 def shortened(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Mapping[str, float]]:
     """Return the rows of a record that stay, and the sums of the others."""
-    kept = [row for row in rows if row["steady_calls"] or row["share"] >= LEAST_SHARE]
+    kept = [
+        row
+        for row in rows
+        if row["share"] >= LEAST_SHARE or (row["steady_calls"] and (row["own"] or row["share"] >= LEAST_STEADY_SHARE))
+    ]
     lost_s = sum(row["tottime_s"] for row in rows) - sum(row["tottime_s"] for row in kept)
     return kept, {"rows": len(rows) - len(kept), "tottime_s": lost_s}
 
