@@ -44,8 +44,8 @@ LEAST_SHARE = 5e-3
 LEAST_STEADY_SHARE = 5e-4  # of functions of other people's libraries, in the record
 REST: Function = ("~", 0, "[rest]")
 NOTE = (
-    f"cut to be committed: without functions under {LEAST_SHARE:.1%} that only ran before the steady state, and without "
-    f"those of other libraries under {LEAST_STEADY_SHARE:.2%}; what is not of the own library and no worker called is "
+    f"cut to be committed: without functions under {LEAST_SHARE:.1%} that only ran before the steady state, and those "
+    f"of other libraries under {LEAST_STEADY_SHARE:.2%}; what is not of the own library and no worker called is "
     "[rest] in merged.prof"
 )
 
