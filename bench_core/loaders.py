@@ -133,7 +133,7 @@ def iterate(loader: DataLoader[Any]) -> Generator[Any, None, None]:
                 forkserver.ensure_running()
             with torch.autograd.profiler.record_function("imports what the first batch would"):
                 pass
-            with interrupts_are_ours() if loader.num_workers else nullcontext():
+            with interrupts_are_ours() if loader.num_workers else nullcontext(), _deaths_are_looked_for():
                 batches = iter(loader)
             workers += getattr(batches, "_workers", [])
             _unheard(batches)
@@ -169,6 +169,22 @@ def _next(batches: Any, workers: list[Any]) -> Any:
         return next(batches)
     finally:
         _unheard(batches)
+
+
+@contextmanager
+def _deaths_are_looked_for() -> Generator[None, None, None]:
+    """Have torch's SIGCHLD handler look after no worker of a loader that is made in this block; `_next` does.
+
+    It raises in whatever line is being executed: in the middle of sending an index it leaves the queue's lock taken,
+    and the shutdown, which wants to send through the same queue, waits for it for ever.
+    """
+    torch_signals: Any = signal_handling
+    tell = torch_signals._set_worker_pids
+    torch_signals._set_worker_pids = lambda key, pids: tell(key, ())
+    try:
+        yield
+    finally:
+        torch_signals._set_worker_pids = tell
 
 
 def _unheard(batches: Any) -> None:

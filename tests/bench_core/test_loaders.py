@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,24 @@ print(sum(len(x) for x, y in make_loader(pairs, 4, 2, "fork", timeout_s=60)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "32"
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_worker_that_dies_while_indices_are_sent_leaves_no_lock_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's handler must not raise between taking the lock of a queue and giving it back."""
+    send, main, killed = Queue.put, os.getpid(), list[int]()
+
+    def put_slowly(queue: Any, item: Any, *more: Any) -> None:
+        if not killed and os.getpid() == main:
+            killed.append(multiprocessing.active_children()[0].pid or 0)
+            queue._notempty.acquire()
+            os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.3)
+            queue._notempty.release()
+        send(queue, item, *more)
+
+    monkeypatch.setattr(Queue, "put", put_slowly)
+    loader = make_loader(torch.utils.data.TensorDataset(torch.zeros(64, 1)), batch_size=4, workers=2)
+    with pytest.raises(LoaderError, match=r"died with exit code -9 \(SIGKILL\)"):
+        list(iterate(loader))
