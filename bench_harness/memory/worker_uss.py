@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterable
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from bench_harness.errors import CouldNotMeasureError
+
+_ENDING_S = 1.0
 
 
 def uss_bytes(pid: int) -> int:
@@ -48,7 +51,8 @@ def loader_worker_uss_bytes(loader: Iterable[Any]) -> list[int]:
         for _ in range(len(loader)):  # type: ignore[arg-type]
             next(batches)
     except (RuntimeError, OSError, EOFError) as error:
-        if workers and all(process.is_alive() for process in workers):
+        # A worker that ends closes its connections a moment before it counts as ended.
+        if workers and not wait([process.sentinel for process in workers], timeout=_ENDING_S):
             raise
         raise CouldNotMeasureError(f"a worker of the loader died: {error}") from error
     dead = [str(process.pid) for process in workers if not process.is_alive()]

@@ -252,10 +252,11 @@ print(sum(len(x) for x, y in make_loader(pairs, 4, 2, "fork", timeout_s=60)))
 def test_a_worker_that_dies_while_indices_are_sent_leaves_no_lock_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's handler must not raise between taking the lock of a queue and giving it back."""
     send, main, killed = Queue.put, os.getpid(), list[int]()
+    before = set(multiprocessing.active_children())
 
     def put_slowly(queue: Any, item: Any, *more: Any) -> None:
         if not killed and os.getpid() == main:
-            killed.append(multiprocessing.active_children()[0].pid or 0)
+            killed.append((set(multiprocessing.active_children()) - before).pop().pid or 0)
             queue._notempty.acquire()
             os.kill(killed[0], signal.SIGKILL)
             time.sleep(0.3)

@@ -95,6 +95,24 @@ def test_a_worker_that_ends_early_is_an_error_and_not_left_out(at_once: bool) ->
     wait_for_all_workers()
 
 
+def test_a_connection_that_breaks_before_its_worker_has_ended_is_its_death() -> None:
+    class Broken:
+        """An iterable whose worker ends a moment after its connection."""
+
+        def __len__(self) -> int:
+            return 1
+
+        def __iter__(self) -> Any:
+            multiprocessing.get_context("fork").Process(target=time.sleep, args=(0.3,), daemon=True).start()
+            return self
+
+        def __next__(self) -> None:
+            raise ConnectionResetError("reset by peer")
+
+    with pytest.raises(CouldNotMeasureError, match="a worker of the loader died: reset by peer"):
+        loader_worker_uss_bytes(Broken())
+
+
 def wait_for_all_workers() -> None:
     """torch raises for every worker that dies, wherever the main process is: not in the next test, please."""
     while multiprocessing.active_children():
