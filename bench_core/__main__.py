@@ -39,10 +39,19 @@ def main(argv: list[str] | None = None) -> int:
         return _failed(arguments.command, f"{where}{error.strerror or error}", 2)
 
 
+def _say_unless_half_made(unraisable: sys.UnraisableHookArgs) -> None:
+    """Leave out what Python prints where an interrupt came while torch was making a reference to shared memory:
+    its destructor misses an attribute that the constructor was kept from setting (there is nothing to free)."""
+    where = getattr(unraisable.object, "__qualname__", "")
+    if not (issubclass(unraisable.exc_type, AttributeError) and where == "StorageWeakRef.__del__"):
+        sys.__unraisablehook__(unraisable)
+
+
 def _failed(command: str, why: str, exit_code: int) -> int:
     say(f"bench_core {command}: error: {why}" if why else f"bench_core {command}: interrupted")
     return exit_code
 
 
 if __name__ == "__main__":
+    sys.unraisablehook = _say_unless_half_made
     sys.exit(main())

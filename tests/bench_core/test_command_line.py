@@ -166,6 +166,39 @@ def test_interrupt_is_clean(prepared_folder: Path, start_method: str, after_s: f
         assert "examples in" in stdout
 
 
+INTERRUPTED_IN_TORCH = """
+import runpy, sys
+from torch.multiprocessing import reductions
+from bench_core.commands import load
+
+class Storage:
+    def _weak_ref(self):
+        raise KeyboardInterrupt  # as a Ctrl-C on the constructor's first line
+
+class Broken:
+    def __del__(self):
+        raise AttributeError("not torch's")
+
+def run(arguments):
+    Broken()
+    reductions.StorageWeakRef(Storage())
+
+load.run = run
+sys.argv[1:] = ["load"]
+runpy.run_module("bench_core", run_name="__main__")
+"""
+
+
+def test_an_interrupt_inside_torch_is_clean() -> None:
+    """Found by CI: a batch was just being received, and the destructor of the half made reference complained."""
+    command = [sys.executable, "-c", INTERRUPTED_IN_TORCH]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130
+    assert "_free_weak_ref" not in done.stderr
+    assert "interrupted" in done.stderr
+    assert "not torch's" in done.stderr  # nothing else is hidden
+
+
 def test_interrupted_json_is_still_one_object(prepared_folder: Path) -> None:
     process, _ = started("--data", str(prepared_folder), "--json")
     time.sleep(1)
