@@ -6,11 +6,15 @@ with "rank1" and so on instead of "main". A process leaves, each file written to
 SERIAL.announced.json          its Identity, written by the parent before it starts: who is missing can be told
 SERIAL.json                    its State, again and again while it runs; `final` once it ended in order
 SERIAL.exit                    its exit code, where its parent saw it: negative is the signal that killed it
-SERIAL.prof                    cprofile engine: marshalled statistics as pstats reads them, up to the last dump
+SERIAL.prof                    cprofile engine: statistics up to the last dump: as pstats reads them once it ended,
+                               before that as bench_harness.call_entries says
 SERIAL.stacks.json             sampling engines: Stacks up to the last dump
 SERIAL.threads.prof            cprofile engine: the same of its other threads, added up
 SERIAL.setup.prof, .first.prof (or .stacks.json)   the same, frozen at a boundary of phases
 SERIAL.pipeline                counters of the data pipeline (bench_harness.capture.pipeline)
+
+While a process runs, SERIAL.prof and SERIAL.stacks.json may hold only what came after a boundary, and name it:
+`read_statistics` and `read_stacks` put both together.
 
 Phases: "setup" lasts to the first request of a batch (in a worker: to the first index it is sent), "first" to the end
 of the first step (of the first fetch), the rest is "steady". Times of a phase are differences of these files.
@@ -20,10 +24,13 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import marshal
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from bench_harness.call_entries import Entries
 
 FOLDER = "segments"
 ANNOUNCED = ".announced.json"
@@ -110,12 +117,14 @@ class Stacks:
         frames: (name, file, line of definition) of each distinct function.
         samples: indices into frames, outermost first.
         weights_s: seconds per sample.
+        base: in a file of a running process: the boundary whose samples are to be added.
     """
 
     interval_s: float
     frames: list[tuple[str, str, int]]
     samples: list[list[int]]
     weights_s: list[float]
+    base: str | None = None
 
 
 @dataclass
@@ -163,10 +172,42 @@ def announce(folder: Path, identity: Identity) -> None:
     write_document(folder / f"{identity.serial}{ANNOUNCED}", identity)
 
 
+def read_statistics(path: Path) -> Any:
+    """Read a file of statistics, without checking them.
+
+    Raises:
+        OSError, EOFError, ValueError, TypeError: it is cut off or damaged, or the boundary that it names is.
+    """
+    document = marshal.loads(path.read_bytes())
+    if not isinstance(document, tuple):
+        return document
+    entries = Entries()
+    if document[0] is not None:
+        entries.put(marshal.loads(_boundary(path, document[0]).read_bytes()))
+    entries.put(document)
+    return entries.table()
+
+
 def read_stacks(path: Path) -> Stacks:
     """Read a file of stacks."""
-    document = json.loads(path.read_text())
-    return Stacks(**document | {"frames": [(name, file, line) for name, file, line in document["frames"]]})
+    stacks = Stacks(**json.loads(path.read_text()))
+    stacks.frames = [(name, file, line) for name, file, line in stacks.frames]
+    if stacks.base is None:
+        return stacks
+    before = read_stacks(_boundary(path, stacks.base))
+    known = len(before.frames)
+    return Stacks(
+        stacks.interval_s,
+        before.frames + stacks.frames,
+        before.samples + [[known + index for index in sample] for sample in stacks.samples],
+        before.weights_s + stacks.weights_s,
+    )
+
+
+def _boundary(path: Path, name: str) -> Path:
+    """Return the file of a boundary of the process that a file is of."""
+    ending = STACKS if path.name.endswith(STACKS) else PROFILE
+    return path.with_name(f"{path.name.removesuffix(ending)}.{name}{ending}")
 
 
 def read_segments(folder: Path) -> list[Segment]:

@@ -14,9 +14,8 @@ from bench_harness.capture.engines import make_engine
 from bench_harness.capture.plan import Plan
 from bench_harness.segments import THREADS, Identity, State, write_atomically, write_document
 
-# Of the time of a process, at most, that its dumps while it runs may take: those of a main process hold thousands of
-# functions of imports, and take a tenth of a second.
-_DUMPS_SHARE = 0.05
+# Of the time of a process, at most, that its dumps while it runs may take.
+_DUMPS_SHARE = 0.1
 _ATTEMPTS = 5  # at the last dump, where signal handlers raise in the middle of it
 _current: "ProcessCapture | None" = None
 
@@ -41,7 +40,7 @@ class ProcessCapture:
     """Captures this process from `start` to `finish`; the engine follows the thread that called `start`.
 
     A background thread dumps what there is every `plan.dump_every_s`, so that a killed process loses no more than that;
-    less often where dumps are dear, as in a main process with many imports. It rests around every fork: a lock that it
+    less often where dumps are dear. It rests around every fork: a lock that it
     held would stay locked in the child.
     """
 
@@ -62,6 +61,9 @@ class ProcessCapture:
         self._finished = False
         self._running = False
         self._next_dump_s = 0.0
+        # Boundaries that are not written yet; the last one, if it is written, is what dumps are relative to.
+        self._frozen: list[tuple[str, Callable[[], tuple[str, bytes] | None]]] = []
+        self._base: str | None = None
         self._start_ns = self._start_cpu_ns = 0
 
     def start(self) -> None:
@@ -85,8 +87,9 @@ class ProcessCapture:
             if self._finished or name in self.state.phases_s:
                 return
             self.state.phases_s[name] = (ended_ns - self._start_ns) / 1e9
+            self._frozen.append((name, self._engine.freeze()))
             with self._told_if_it_fails():
-                self._write_engine(f"{self.identity.serial}.{name}")
+                self._write(f"{self.identity.serial}.{name}", None, self._engine.threads_content())
             self.state.frozen_s[name] = (time.perf_counter_ns() - ended_ns) / 1e9
 
     def dump(self, reason: str = "running", *, final: bool = False) -> None:
@@ -102,8 +105,10 @@ class ProcessCapture:
                 action()
             if final:
                 state.uss_bytes, state.pss_bytes = own_memory()
+            self._write_frozen()
             with self._told_if_it_fails():
-                self._write_engine(self.identity.serial)
+                content = self._engine.content() if final else self._engine.changes(self._base)
+                self._write(self.identity.serial, content, self._engine.threads_content())
                 # Last: who finds a final state finds the data that belong to it.
                 told = dataclasses.replace(state, warnings=[*state.warnings, *self._engine.warnings()])
                 write_document(self.folder / f"{self.identity.serial}.json", told)
@@ -228,17 +233,28 @@ class ProcessCapture:
             self.finish("SIGTERM, while it hung")
             os.kill(os.getpid(), signal.SIGKILL)
         elif time.monotonic() >= self._next_dump_s:
+            with self._lock:
+                if not self._finished:
+                    self._write_frozen()  # once per boundary: no measure of what a dump takes
             begin_s = time.thread_time()
             self.dump()
             self._next_dump_s = time.monotonic() + (time.thread_time() - begin_s) / _DUMPS_SHARE
         return (self.folder / f"{self.identity.serial}{ENDED_BY_PARENT}").exists()
 
-    def _write_engine(self, stem: str) -> None:
-        content = self._engine.content()
+    def _write_frozen(self) -> None:
+        """Write what was frozen at boundaries: not there and then, as the captured thread would be held up."""
+        while self._frozen:
+            name, content = self._frozen[0]
+            self._base = None
+            with self._told_if_it_fails():
+                self._write(f"{self.identity.serial}.{name}", content(), None)
+                self._base = name
+            self._frozen[:1] = []
+
+    def _write(self, stem: str, content: tuple[str, bytes] | None, threads: bytes | None) -> None:
         if content is not None:
             ending, data = content
             write_atomically(self.folder / f"{stem}{ending}", data)
-        threads = self._engine.threads_content()
         if threads is not None:
             write_atomically(self.folder / f"{stem}{THREADS}", threads)
 

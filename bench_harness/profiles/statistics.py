@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench_harness.errors import RecordError
-from bench_harness.segments import PROFILE, Stacks, read_stacks
+from bench_harness.segments import PROFILE, Stacks, read_stacks, read_statistics
 
 Function = tuple[str, int, str]  # file, line of definition, name, as pstats has them
 Times = tuple[float, float, float, float]
@@ -69,8 +69,8 @@ def load_profile(path: Path) -> Profile:
         RecordError: the file is cut off or damaged, as a process leaves it that is killed while it writes; names it.
     """
     try:
-        return _profile(marshal.loads(path.read_bytes()))
-    except (OSError, EOFError, ValueError, TypeError, MemoryError, RecursionError, IndexError) as error:
+        return _profile(read_statistics(path))
+    except (OSError, EOFError, ValueError, TypeError, MemoryError, RecursionError, LookupError) as error:
         raise RecordError(f"{path}: damaged statistics ({error or type(error).__name__}); left out") from error
 
 

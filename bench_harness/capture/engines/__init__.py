@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Protocol
 
 from bench_harness.errors import UsageError
@@ -30,6 +31,15 @@ class Engine(Protocol):
     def stop(self) -> None: ...
 
     def content(self) -> tuple[str, bytes] | None: ...
+
+    def freeze(self) -> Callable[[], tuple[str, bytes] | None]:
+        """Return what makes the content of this moment, later; called by the thread to capture, and quick."""
+
+    def changes(self, base: str | None) -> tuple[str, bytes] | None:
+        """Return the content up to now, of a process that goes on.
+
+        What is as at the last `freeze` may be left out, and `base` named instead, if that is not None.
+        """
 
     def threads_content(self) -> bytes | None:
         """Return marshalled statistics of the process's other threads, where the engine sees them."""

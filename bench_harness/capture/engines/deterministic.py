@@ -6,14 +6,13 @@ import marshal
 import operator
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from bench_harness.call_entries import Table, table_of, to_bytes
 from bench_harness.segments import PROFILE
 
-# One entry of pstats: (file, line, name) -> (primitive calls, calls, own s, cumulative s, {caller: the same four}).
-Key = tuple[str, int, str]
-Table = dict[Key, tuple[int, int, float, float, dict[Key, tuple[int, int, float, float]]]]
 # From 3.12 on cProfile is one tool of sys.monitoring for the whole process: a second one cannot be enabled.
 ONE_PER_THREAD = sys.version_info < (3, 12)
 
@@ -51,6 +50,8 @@ class CProfileEngine:
         self._thread = 0
         self._others: list[cProfile.Profile] = []  # the target's own that are enabled
         self._rested = self._replaced = False
+        # Calls and seconds of each function when it was last frozen, by identity of its code.
+        self._base: dict[int, tuple[int, float]] = {}
 
     def start(self) -> None:
         """Profile this thread from now on."""
@@ -104,7 +105,22 @@ class CProfileEngine:
         """Return the statistics up to now, as pstats reads them; functions still open are not in them."""
         own = [thread for thread in threading.enumerate() if not thread.name.startswith(HARNESS_THREADS)]
         self._had_threads |= len(own) > 1
-        return PROFILE, marshal.dumps(_table(self._profile))
+        return PROFILE, marshal.dumps(table_of(self._profile.getstats()))
+
+    def freeze(self) -> Callable[[], tuple[str, bytes]]:
+        """Return what makes the content of this moment."""
+        entries = self._profile.getstats()
+        self._base = {id(entry[0]): (entry[1], entry[3]) for entry in entries}
+        return lambda: (PROFILE, to_bytes(entries))
+
+    def changes(self, base: str | None) -> tuple[str, bytes]:
+        """Return the functions that returned since the last `freeze`, which is called `base`; all, if there was none.
+
+        Of the 15,000 functions of a main process that has imported torch, a few hundred run in its loop.
+        """
+        before, entries = self._base if base else {}, self._profile.getstats()
+        changed = [entry for entry in entries if before.get(id(entry[0])) != (entry[1], entry[3])]
+        return PROFILE, to_bytes(changed, base)
 
     def threads_content(self) -> bytes | None:
         """Return the statistics of the other threads, added up."""
@@ -112,7 +128,7 @@ class CProfileEngine:
             return None
         total: Table = {}
         for profile in list(self._threads):
-            _add(total, _table(profile))
+            _add(total, table_of(profile.getstats()))
         return marshal.dumps(total)
 
     def warnings(self) -> list[str]:
@@ -138,16 +154,6 @@ class CProfileEngine:
 
 # The harness's own threads are not profiled.
 HARNESS_THREADS = "bench-"
-
-
-def _table(profile: _Profile) -> Table:
-    """Return the statistics without stopping the profile, from whatever thread.
-
-    snapshot_stats is what create_stats calls after it disabled the profile; only the thread itself could disable it.
-    """
-    profile.snapshot_stats()
-    stats: Any = profile.stats
-    return stats  # type: ignore[no-any-return]
 
 
 def _add(total: Table, table: Table) -> None:

@@ -12,10 +12,12 @@ import marshal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from bench_harness.capture.engines.deterministic import HARNESS_THREADS, Key, Table
+from bench_harness.call_entries import Key, Table
+from bench_harness.capture.engines.deterministic import HARNESS_THREADS
 from bench_harness.errors import UsageError
 from bench_harness.profiles.own_code import OwnCode
 from bench_harness.segments import PROFILE
@@ -96,6 +98,15 @@ class MonitoringEngine:
     def content(self) -> tuple[str, bytes]:
         """Return the statistics of the captured thread up to now, as pstats reads them."""
         return PROFILE, marshal.dumps(_table([counts for captured, counts in self._tables if captured]))
+
+    def freeze(self) -> Callable[[], tuple[str, bytes]]:
+        """Return what makes the content of this moment: the user's own functions are few, and it is made at once."""
+        content = self.content()
+        return lambda: content
+
+    def changes(self, base: str | None) -> tuple[str, bytes]:
+        """Return the content up to now, all of it."""
+        return self.content()
 
     def threads_content(self) -> bytes | None:
         """Return the statistics of the other threads, added up."""

@@ -1,5 +1,7 @@
 """The engine that measures nothing inside: for the pipeline's hooks alone, and for profilers from outside."""
 
+from collections.abc import Callable
+
 
 class NoEngine:
     """Measure nothing."""
@@ -13,6 +15,13 @@ class NoEngine:
     def content(self) -> tuple[str, bytes] | None:
         """Return nothing."""
         return None
+
+    def freeze(self) -> Callable[[], None]:
+        """Return what makes nothing."""
+        return lambda: None
+
+    def changes(self, base: str | None) -> None:
+        """Return nothing."""
 
     def threads_content(self) -> bytes | None:
         """Return nothing."""

@@ -1,11 +1,13 @@
 """pyinstrument's sampler in one process, its samples folded as they come."""
 
-import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 from bench_harness.optional import require
 from bench_harness.segments import STACKS, Stacks
+
+_Folded = dict[tuple[str, ...], float]
 
 
 class PyinstrumentEngine:
@@ -15,7 +17,8 @@ class PyinstrumentEngine:
         self._sampler_of_thread = require("pyinstrument.stack_sampler", "sampling").get_stack_sampler
         self._interval_s = interval_s
         self._new: list[tuple[list[str], float]] = []
-        self._folded: dict[tuple[str, ...], float] = {}
+        self._folded: _Folded = {}  # since the last `freeze`
+        self._base: _Folded = {}  # before it
 
     def start(self) -> None:
         """Sample this thread from now on."""
@@ -29,11 +32,34 @@ class PyinstrumentEngine:
 
     def content(self) -> tuple[str, bytes]:
         """Return the stacks up to now."""
+        return STACKS, self._as_bytes(self._all())
+
+    def freeze(self) -> Callable[[], tuple[str, bytes]]:
+        """Return what makes the content of this moment."""
+        folded = self._all()
+        self._base, self._folded = folded, {}
+        return lambda: (STACKS, self._as_bytes(folded))
+
+    def changes(self, base: str | None) -> tuple[str, bytes]:
+        """Return the stacks since the last `freeze`, which is called `base`: those of imports are thousands."""
+        if base is None:
+            return self.content()
         self._fold()
+        return STACKS, self._as_bytes(self._folded, base)
+
+    def _all(self) -> _Folded:
+        self._fold()
+        folded = dict(self._base)
+        for stack, seconds in self._folded.items():
+            folded[stack] = folded.get(stack, 0.0) + seconds
+        return folded
+
+    def _as_bytes(self, folded: _Folded, base: str | None = None) -> bytes:
         frames: dict[str, int] = {}
-        samples = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack in self._folded]
-        stacks = Stacks(self._interval_s, [_frame(text) for text in frames], samples, list(self._folded.values()))
-        return STACKS, json.dumps(dataclasses.asdict(stacks)).encode()
+        samples = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack in folded]
+        weights_s = list(folded.values())
+        stacks = Stacks(self._interval_s, [_frame(text) for text in frames], samples, weights_s, base)
+        return json.dumps(vars(stacks)).encode()
 
     def threads_content(self) -> bytes | None:
         """Return nothing: the sampler follows one thread."""
