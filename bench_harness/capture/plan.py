@@ -27,7 +27,7 @@ class Plan:
 
     segments: str
     engine: str = "cprofile"
-    interval_s: float = 0.001
+    interval_s: float = 0.002
     dump_every_s: float = 0.5
     pipeline: bool = True
     overrides: Overrides = field(default_factory=Overrides)

@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="cprofile counts every call (default); pyinstrument and py-spy sample; none: the pipeline's hooks alone",
     )
     add(
-        "--interval", type=float, metavar="S", help="seconds between samples (default: 0.001 pyinstrument, 0.01 py-spy)"
+        "--interval", type=float, metavar="S", help="seconds between samples (default: 0.002 pyinstrument, 0.01 py-spy)"
     )
     add("--out", type=Path, metavar="DIR", help="the run folder (default: a new one below profiles/)")
     add(
@@ -192,7 +192,7 @@ def plan_of(args: argparse.Namespace, folder: Path, overrides: Overrides | None 
     return Plan(
         str(segments),
         args.engine,
-        args.interval or INTERVALS_S.get(args.engine, 0.001),
+        args.interval or INTERVALS_S.get(args.engine, 0.002),
         overrides=overrides or Overrides(),
         stop_after_batches=args.batches,
         start_after=str(segments / outside.READY) if args.engine == "py-spy" else None,
