@@ -33,7 +33,7 @@ from bench_harness.run_folders import keep_record, run_folder
 from bench_harness.segments import FOLDER
 from bench_harness.vram.target import parse_size
 
-INTERVALS_S = {"pyinstrument": 0.001, "py-spy": 0.01}
+INTERVALS_S = {"pyinstrument": 0.002, "py-spy": 0.01}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
