@@ -11,11 +11,10 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_harness import environment, targets
+from bench_harness import environment
 from bench_harness.capture import bootstrap, library, outside, supervisor
 from bench_harness.capture.engines import ENGINES, check_engine
 from bench_harness.capture.finishing import Run, drop_segments, finish_run
@@ -23,6 +22,7 @@ from bench_harness.capture.pipeline import sweep
 from bench_harness.capture.pipeline.context import Overrides
 from bench_harness.capture.pipeline.gpu import GpuSampler
 from bench_harness.capture.plan import Plan
+from bench_harness.capture.requested import Target, add_target_arguments, resolve_target
 from bench_harness.capture.sweeping import sweep_target
 from bench_harness.config import Config, load_config
 from bench_harness.errors import CouldNotMeasureError, ExitCode, NothingMeasuredError, UsageError
@@ -40,19 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `bench profile`."""
     parser.usage = "bench profile [options] (script.py | -m module | @target) [arguments ...]"
     add = parser.add_argument
-    add(
-        "target",
-        nargs=argparse.REMAINDER,
-        metavar="script.py ...",
-        help="a script, or @NAME of `bench list`, and its arguments",
-    )
-    add(
-        "-m",
-        dest="module",
-        nargs=argparse.REMAINDER,
-        metavar="module ...",
-        help="a module and its arguments, as `python -m`",
-    )
+    add_target_arguments(parser)
     add(
         "--engine",
         choices=ENGINES,
@@ -118,15 +106,6 @@ def run(args: argparse.Namespace) -> int:
     return outcome.code
 
 
-@dataclass
-class Target:
-    """What to run: `command` as bench_harness.capture.bootstrap takes it; `name` for folders and people."""
-
-    name: str
-    command: list[str]
-    arguments: list[str]
-
-
 def check_flags(args: argparse.Namespace) -> None:
     """Raise UsageError where flags are malformed or do not fit together."""
     check_engine(args.engine)
@@ -150,26 +129,6 @@ def check_flags(args: argparse.Namespace) -> None:
             raise UsageError(f"--{flag} {value}: expected seconds above 0")
     if args.batches is not None and args.batches < 1:
         raise UsageError(f"--batches {args.batches}: expected at least 1")
-
-
-def resolve_target(args: argparse.Namespace) -> Target:
-    """Return the target that the command line names.
-
-    Raises:
-        UsageError: there is no such script, module or named target.
-    """
-    if args.module is not None:
-        if not args.module:
-            raise UsageError("-m: give the module to run")
-        name, *arguments = args.module
-        return Target(name, ["-m", name, *arguments], arguments)
-    first, *arguments = args.target
-    if first.startswith("@"):
-        found = targets.find(first[1:])
-        return Target(first[1:], [f"@{found.value}", *arguments], arguments)
-    if not Path(first).is_file() and not Path(first, "__main__.py").is_file():
-        raise UsageError(f"{first}: no such script; bench's own options go before it, a module is run by -m")
-    return Target(Path(first).stem, [first, *arguments], arguments)
 
 
 def new_run(args: argparse.Namespace, config: Config, name: str, workload: dict[str, Any]) -> Run:
