@@ -67,6 +67,26 @@ def test_other_orders_and_lives_of_workers(capture: Capture, options: dict[str, 
     assert len(capture.started) == (2 if "persistent_workers" in options else 4)
 
 
+def test_a_row_is_read_before_its_worker_may_write_another_in_its_place(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With in_order=False a worker that was late is sent, say, index 68 where row 1 was: here each one is replaced."""
+    processing = torch.utils.data.dataloader._MultiProcessingDataLoaderIter
+    put_index = processing._try_put_index
+
+    def put_and_write(iterator: Any) -> None:
+        put_index(iterator)
+        last = iterator._rcvd_idx - 1
+        if last >= 0:
+            ring = layout.Ring(capture.folder / "main.1.pipeline")
+            ring.write(ring.offset(last), last + layout.RING_ROWS, *(1.0,) * 10)
+
+    monkeypatch.setattr(processing, "_try_put_index", put_and_write)
+    loader = forked(Items(20), num_workers=1)
+    iterate(loader)
+    assert (capture.loop("loader")["batches"], capture.loop("loader")["matched_share"]) == (20, 1)
+
+
 def test_iterable_datasets_whose_workers_end_early(capture: Capture) -> None:
     stream = forked(Uneven(), batch_size=2, num_workers=3)
     assert sum(len(batch) for batch in stream) == 4 + 26 + 26

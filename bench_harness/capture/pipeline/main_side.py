@@ -46,7 +46,10 @@ class Iteration:
         self.handed_out = 0.0
         self.steady_since = 0.0
         self.away = 0.0
-        self.worker = -1
+        # Batch about to be handed out, its worker's ring, and its row there: None where it is not known.
+        self.batch = -1
+        self.ring: Ring | None = None
+        self.row: tuple[float, ...] | None = None
         self.waiting_since = 0.0
         # (batch, received, unpickled, CPU seconds of that) of what came during this request.
         self.receipts: list[tuple[Any, float, float, float]] = []
@@ -126,7 +129,7 @@ class MainSide:
                 raise EnoughBatches(f"{iteration.loop.batches} batches, as asked for")
             raise StopIteration
         iteration.receipts.clear()
-        iteration.worker = -1
+        iteration.batch, iteration.ring, iteration.row = -1, None, None
         iteration.requested = time.monotonic()
 
     def _end_step(self, iteration: Iteration, now: float) -> None:
@@ -161,6 +164,13 @@ class MainSide:
         else:
             iteration.receipts.append((index, end, end, 0.0))
 
+    def take(self, iteration: Iteration, iterator: Any, worker: int) -> None:
+        """Note which batch is to be handed out, before its worker is sent an index whose row may be in its place."""
+        receipts, rings = iteration.receipts, iteration.link.rings
+        iteration.batch = iterator._rcvd_idx - 1 if iteration.in_order else receipts[-1][0] if receipts else -1
+        iteration.ring = rings[worker] if 0 <= worker < len(rings) else None
+        iteration.row = iteration.ring.read(iteration.batch) if iteration.ring is not None else None
+
     def hand_out(self, iteration: Iteration, iterator: Any, batch: Any) -> None:
         """Note that a batch was handed out."""
         now = time.monotonic()
@@ -193,14 +203,12 @@ class MainSide:
         self, iteration: Iteration, iterator: Any, request_s: float, steady: float, now: float
     ) -> list[float]:
         receipts, link = iteration.receipts, iteration.link
-        index = iterator._rcvd_idx - 1 if iteration.in_order else receipts[-1][0] if receipts else -1
+        index, ring, row = iteration.batch, iteration.ring, iteration.row
         sent = iteration.sent.pop(index, 0.0)
         if iterator._send_idx > iteration.sent_until:
             for number in range(iteration.sent_until, iterator._send_idx):
                 iteration.sent[number] = now
             iteration.sent_until = iterator._send_idx
-        ring = link.rings[iteration.worker] if 0 <= iteration.worker < len(link.rings) else None
-        row = ring.read(index) if ring is not None else None
         unpicklings = [(received, done) for _, received, done, _ in receipts]
         start, end = (iteration.waiting_since, receipts[-1][2]) if receipts else (now, now)
         # Another batch was ready all the while: only the order kept main waiting.

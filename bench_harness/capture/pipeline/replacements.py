@@ -138,9 +138,12 @@ def get_data_replacement(original: Any) -> Any:
 
 def process_data_replacement(original: Any) -> Any:
     def process_data(self: Any, data: Any, worker_idx: int = -1, *args: Any) -> Any:
-        iteration = _iteration(self)
-        if iteration is not None:
-            iteration.worker = worker_idx
+        iteration, main = _iteration(self), STATE.main
+        if iteration is not None and main is not None:
+            try:
+                main.take(iteration, self, worker_idx)
+            except Exception as error:
+                STATE.give_up(error)
         return original(self, data, worker_idx, *args)
 
     return process_data
