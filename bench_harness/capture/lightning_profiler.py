@@ -18,6 +18,7 @@ import json
 import os
 import sys
 import time
+import types
 import warnings
 import weakref
 from dataclasses import asdict
@@ -129,98 +130,105 @@ class _Where:
         return sys.exc_info()[1] or RuntimeError(f"{self._stage} was interrupted")
 
 
+if TYPE_CHECKING:
+    _Base = Any
+else:
+    _Base = object  # Lightning's Profiler comes after it, see `profiler_class`
+
+
+class _WorkersProfiler(_Base):  # type: ignore[misc]
+    """Profiles the main process, every worker of its loaders, and Lightning's actions.
+
+    Args:
+        dirpath: parent of the folders that it makes; default the trainer's `log_dir`, else ./profiles.
+        filename: the folders' name, after the stage.
+        engine: of the capture, as of `bench profile`; None records actions only, as does any where a capture is
+            under way already: that one sees the processes, and its folder gets the actions.
+    """
+
+    package: str  # the Lightning that it is of
+
+    def __init__(
+        self,
+        dirpath: str | os.PathLike[str] | None = None,
+        filename: str = "workers",
+        engine: str | None = "cprofile",
+    ) -> None:
+        super().__init__(dirpath=dirpath, filename=filename)
+        self.engine = engine
+        self.folder: Path | None = None
+        self._times = ActionTimes()
+        self._where = _Where(None, "setup")
+        self._recording: Recording | None = None
+
+    def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
+        """Make the folder and begin to capture."""
+        self._finish()  # of a call that an exception ended
+        super().setup(stage=stage, local_rank=local_rank, log_dir=log_dir)
+        trainer, stage = _trainer_of(self), str(getattr(stage, "value", stage))  # an enum of Lightning's
+        self._where = _Where(weakref.ref(trainer) if trainer is not None else None, stage)
+        rank = local_rank if trainer is None or local_rank is None else trainer.global_rank
+        self._recording = self._begun(stage, rank)
+        self.folder = self._recording.folder
+        # Lightning describes no run that an exception ended.
+        atexit.register(self._finish)
+
+    def _begun(self, stage: str, rank: int | None) -> Recording:
+        name = "-".join(part for part in (stage, self.filename, None if rank is None else f"rank{rank}") if part)
+        outer = active_folder() if self.engine is not None else None
+        folder = new_folder(outer or Path(self.dirpath or "profiles"), name)
+        run = None
+        if self.engine is not None and outer is None:
+            from bench_harness.capture.library import capture
+
+            run = capture(folder, engine=self.engine)
+            run.__enter__()
+        return Recording(stage, rank, folder, run)
+
+    def start(self, action_name: str) -> None:
+        self._times.start(action_name, self._where.place(action_name))
+
+    def stop(self, action_name: str) -> None:
+        self._times.stop(action_name)
+        if action_name.endswith(".on_exception") and self._recording is not None:
+            self._recording.write_actions(self._times)
+
+    def summary(self) -> str:
+        """Return the table of actions."""
+        rows = self._times.rows()
+        return actions_text(str(self._stage or "actions"), rows, sum(row.exclusive_s for row in rows))
+
+    def describe(self) -> None:
+        """Write the actions, and end the capture."""
+        self.teardown(stage=self._stage)
+
+    def teardown(self, stage: str | None) -> None:
+        self._finish()
+        super().teardown(stage=stage)
+
+    def _finish(self) -> None:
+        # Absent where __init__ failed: Profiler.__del__ comes here as well.
+        recording = getattr(self, "_recording", None)
+        if recording is None or not recording.is_here():
+            return
+        self._recording = None
+        atexit.unregister(self._finish)
+        recording.write_actions(self._times)
+        self._times.reset()
+        recording.end(self._where.error())
+        self._rank_zero_info(f"WorkersProfiler: {recording.folder}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Strategies that start processes pickle the trainer: there a copy begins anew."""
+        return _made, (self.package, self.dirpath, self.filename, self.engine)
+
+
 @functools.cache
 def profiler_class(package: str) -> type:
     """Return WorkersProfiler for the Lightning of `package`: made here, so that importing this imports no Lightning."""
     base = require(f"{package}.profilers").Profiler
-
-    class WorkersProfiler(base):  # type: ignore[misc, valid-type]
-        """Profiles the main process, every worker of its loaders, and Lightning's actions.
-
-        Args:
-            dirpath: parent of the folders that it makes; default the trainer's `log_dir`, else ./profiles.
-            filename: the folders' name, after the stage.
-            engine: of the capture, as of `bench profile`; None records actions only, as does any where a capture is
-                under way already: that one sees the processes, and its folder gets the actions.
-        """
-
-        def __init__(
-            self,
-            dirpath: str | os.PathLike[str] | None = None,
-            filename: str = "workers",
-            engine: str | None = "cprofile",
-        ) -> None:
-            super().__init__(dirpath=dirpath, filename=filename)
-            self.engine = engine
-            self.folder: Path | None = None
-            self._times = ActionTimes()
-            self._where = _Where(None, "setup")
-            self._recording: Recording | None = None
-
-        def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
-            """Make the folder and begin to capture."""
-            self._finish()  # of a call that an exception ended
-            super().setup(stage=stage, local_rank=local_rank, log_dir=log_dir)
-            trainer, stage = _trainer_of(self), str(getattr(stage, "value", stage))  # an enum of Lightning's
-            self._where = _Where(weakref.ref(trainer) if trainer is not None else None, stage)
-            rank = local_rank if trainer is None or local_rank is None else trainer.global_rank
-            self._recording = self._begun(stage, rank)
-            self.folder = self._recording.folder
-            # Lightning describes no run that an exception ended.
-            atexit.register(self._finish)
-
-        def _begun(self, stage: str, rank: int | None) -> Recording:
-            name = "-".join(part for part in (stage, self.filename, None if rank is None else f"rank{rank}") if part)
-            outer = active_folder() if self.engine is not None else None
-            folder = new_folder(outer or Path(self.dirpath or "profiles"), name)
-            run = None
-            if self.engine is not None and outer is None:
-                from bench_harness.capture.library import capture
-
-                run = capture(folder, engine=self.engine)
-                run.__enter__()
-            return Recording(stage, rank, folder, run)
-
-        def start(self, action_name: str) -> None:
-            self._times.start(action_name, self._where.place(action_name))
-
-        def stop(self, action_name: str) -> None:
-            self._times.stop(action_name)
-            if action_name.endswith(".on_exception") and self._recording is not None:
-                self._recording.write_actions(self._times)
-
-        def summary(self) -> str:
-            """Return the table of actions."""
-            rows = self._times.rows()
-            return actions_text(str(self._stage or "actions"), rows, sum(row.exclusive_s for row in rows))
-
-        def describe(self) -> None:
-            """Write the actions, and end the capture."""
-            self.teardown(stage=self._stage)
-
-        def teardown(self, stage: str | None) -> None:
-            self._finish()
-            super().teardown(stage=stage)
-
-        def _finish(self) -> None:
-            # Absent where __init__ failed: Profiler.__del__ comes here as well.
-            recording = getattr(self, "_recording", None)
-            if recording is None or not recording.is_here():
-                return
-            self._recording = None
-            atexit.unregister(self._finish)
-            recording.write_actions(self._times)
-            self._times.reset()
-            recording.end(self._where.error())
-            self._rank_zero_info(f"WorkersProfiler: {recording.folder}")
-
-        def __reduce__(self) -> tuple[Any, ...]:
-            """Strategies that start processes pickle the trainer: there a copy begins anew."""
-            return _made, (package, self.dirpath, self.filename, self.engine)
-
-    WorkersProfiler.__module__ = __name__
-    WorkersProfiler.__qualname__ = "WorkersProfiler"
-    return WorkersProfiler
+    names = {"__doc__": _WorkersProfiler.__doc__, "__module__": __name__, "package": package}
+    return types.new_class("WorkersProfiler", (_WorkersProfiler, base), exec_body=lambda body: body.update(names))
 
 
 def _trainer_of(profiler: Any) -> Any:
