@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing.process
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pipeline_capture import Capture
+from profiled_scripts import Bench, profile
 
 from bench_harness.capture.pipeline import hooks
 
@@ -21,3 +23,9 @@ def capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Capture
     runtime.install()
     yield runtime
     hooks.uninstall()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Writes a script, and profiles it."""
+    return functools.partial(profile, tmp_path)

@@ -7,54 +7,15 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from profiled_scripts import BENCH, Bench, own_calls
 
 from bench_harness.record import Record
 
 pytestmark = pytest.mark.timeout(120)
-BENCH = (sys.executable, "-m", "bench_harness", "profile")
 THREADS_APART = sys.version_info < (3, 12)
-
-
-@dataclass
-class Done:
-    """A run of `bench profile`."""
-
-    code: int
-    out: str
-    err: str
-    folder: Path
-
-    @property
-    def record(self) -> Record:
-        """The record that it left."""
-        return Record.read(self.folder)
-
-    def calls(self, process: str) -> dict[str, int | None]:
-        """Return the calls of the program's own functions."""
-        rows = self.record.results["functions"]
-        return {row["name"]: row["calls"] for row in rows if row["process"] == process and row["own"]}
-
-
-Bench = Callable[..., Done]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Return a function that writes a script and profiles it."""
-
-    def run(script: str, *arguments: str, options: tuple[str, ...] = (), **extra: Any) -> Done:
-        (tmp_path / "script.py").write_text(textwrap.dedent(script))
-        command = [*BENCH, "--out", str(tmp_path / "run"), *options, "script.py", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=tmp_path, **extra)
-        return Done(done.returncode, done.stdout, done.stderr, tmp_path / "run")
-
-    return run
 
 
 WORK = """
@@ -84,7 +45,7 @@ def test_a_pool_is_captured(bench: Bench, method: str) -> None:
             print(len(pool.map(work, range(50))))
     """
     done = bench(script)
-    assert (done.code, done.out.splitlines()[0]) == (0, "50"), done.err
+    assert (done.code, done.lines[0]) == (0, "50"), done.err
     assert done.calls("processes")["work"] == 50
     assert done.record.workers == {"expected": 2, "delivered": 2, "missing": []}
     assert done.record.completed
@@ -150,7 +111,7 @@ SEEN = """
 
 
 def test_a_script_sees_what_it_would_see_without_us(bench: Bench, tmp_path: Path) -> None:
-    seen = json.loads(bench(SEEN, "--out", "x", "-m").out.splitlines()[0])
+    seen = json.loads(bench(SEEN, "--out", "x", "-m").lines[0])
     plain = subprocess.run(
         [sys.executable, "script.py", "--out", "x", "-m"], capture_output=True, text=True, cwd=tmp_path, timeout=30
     )
@@ -194,7 +155,7 @@ def test_the_programs_signal_handlers_stay_in_charge(bench: Bench) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     """
     done = bench(script)
-    assert done.out.splitlines()[:2] == ["True True", "handled SIGTERM"]
+    assert done.lines[:2] == ["True True", "handled SIGTERM"]
     assert done.code == 7
     assert done.calls("main")["handler"] == 1
 
@@ -219,9 +180,8 @@ def test_a_signal_to_bench_ends_the_program_and_keeps_its_capture(tmp_path: Path
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == code
-    done = Done(process.returncode, "", "", tmp_path / "run")
-    assert (done.calls("main")["work"] or 0) > 5
-    assert done.record.results["exit"] == {"code": code, "signal": signal.Signals(number).name}
+    assert (own_calls(tmp_path / "run", "main")["work"] or 0) > 5
+    assert Record.read(tmp_path / "run").results["exit"] == {"code": code, "signal": signal.Signals(number).name}
 
 
 def test_json_is_one_object_and_the_program_prints_to_stderr(bench: Bench) -> None:
@@ -283,7 +243,7 @@ def test_a_run_whose_supervisor_was_killed_is_merged_later(tmp_path: Path) -> No
     assert not (tmp_path / "run" / "record.json").exists()
     merged = subprocess.run([*BENCH, "--merge", "run"], capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert merged.returncode == 0, merged.stderr
-    assert Done(0, "", "", tmp_path / "run").calls("main")["work"] == 2
+    assert own_calls(tmp_path / "run", "main")["work"] == 2
 
 
 def wait_for(path: Path, text: str) -> None:
@@ -305,14 +265,14 @@ def test_a_program_started_anew_is_left_alone(bench: Bench) -> None:
     import subprocess, sys
     subprocess.run([sys.executable, "-c", "import sys; print('bench_harness' in sys.modules)"], check=True)
     """
-    assert bench(script).out.splitlines()[0] == "False"
+    assert bench(script).lines[0] == "False"
 
 
 def test_the_users_own_sitecustomize_still_runs(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text("import builtins\nbuiltins.customized = True\n")
     done = bench("print(customized)", env={**os.environ, "PYTHONPATH": str(tmp_path / "site")})
-    assert done.out.splitlines()[0] == "True", done.err
+    assert done.lines[0] == "True", done.err
 
 
 @pytest.mark.slow
@@ -326,7 +286,7 @@ def test_the_ranks_of_torchrun_are_captured(tmp_path: Path) -> None:
     record = Record.read(tmp_path / "run")
     ranks = {process["rank"]: process for process in record.results["processes"] if process["role"] == "process"}
     assert set(ranks) == {0, 1}
-    assert Done(0, "", "", tmp_path / "run").calls("processes")["work"] == 3 + 4
+    assert own_calls(tmp_path / "run", "processes")["work"] == 3 + 4
 
 
 def test_each_rank_that_runs_bench_has_a_folder(bench: Bench) -> None:

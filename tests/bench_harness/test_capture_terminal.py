@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-BENCH = (sys.executable, "-m", "bench_harness", "profile")
+from profiled_scripts import BENCH
 
 
 class Terminal:

@@ -7,54 +7,14 @@ import subprocess
 import sys
 import textwrap
 import zipapp
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from bench_harness.record import Record
+from profiled_scripts import BENCH, Bench, own_calls
 
 pytestmark = pytest.mark.timeout(120)
-BENCH = (sys.executable, "-m", "bench_harness", "profile")
 INSIDE = ["cprofile", "pyinstrument", "none", *(["monitoring"] if sys.version_info >= (3, 12) else [])]
-
-
-@dataclass
-class Done:
-    """A run of `bench profile`."""
-
-    code: int
-    out: list[str]
-    err: str
-    folder: Path
-
-    @property
-    def record(self) -> Record:
-        """The record that it left."""
-        return Record.read(self.folder)
-
-    def calls(self, process: str) -> dict[str, int | None]:
-        """Return the calls of the program's own functions."""
-        rows = self.record.results["functions"]
-        return {row["name"]: row["calls"] for row in rows if row["process"] == process and row["own"]}
-
-
-Bench = Callable[..., Done]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Return a function that writes a script and profiles it."""
-
-    def run(script: str, *arguments: str, options: tuple[str, ...] = (), **extra: Any) -> Done:
-        (tmp_path / "script.py").write_text(textwrap.dedent(script))
-        command = [*BENCH, "--out", str(tmp_path / "run"), *options, "script.py", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, **{"timeout": 60, **extra})
-        return Done(done.returncode, done.stdout.splitlines(), done.stderr, tmp_path / "run")
-
-    return run
 
 
 def test_a_thread_may_start_processes(bench: Bench) -> None:
@@ -74,7 +34,7 @@ def test_a_thread_may_start_processes(bench: Bench) -> None:
         thread.join()
     """
     done = bench(script)
-    assert done.out[0] == "0", done.err
+    assert done.lines[0] == "0", done.err
     assert done.calls("processes")["work"] == 1
 
 
@@ -90,7 +50,7 @@ def test_a_program_that_waits_for_every_thread_ends(bench: Bench, engine: str) -
     print(threading.active_count(), [thread.name for thread in threading.enumerate()])
     """
     done = bench(script, options=("--engine", engine), timeout=20)
-    assert done.out[0] == "1 ['MainThread']", done.err
+    assert done.lines[0] == "1 ['MainThread']", done.err
 
 
 def plain(folder: Path, *arguments: str, **extra: Any) -> subprocess.CompletedProcess[str]:
@@ -155,7 +115,7 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.stdout.splitlines()[0] == r"['a\udcfe']", done.stderr
     assert done.returncode == 0, done.stderr
-    assert Done(0, [], "", tmp_path / "run").calls("main")["work"] == 1
+    assert own_calls(tmp_path / "run", "main")["work"] == 1
 
 
 FAILURES = {
@@ -242,7 +202,7 @@ LOSES_THE_FOLDER = """
 )
 def test_a_run_folder_that_cannot_be_written_disturbs_nobody(bench: Bench, how: str, end: str, code: int) -> None:
     done = bench(LOSES_THE_FOLDER.format(end=end), how)
-    assert done.out[:2] == ["0", "-15"], done.err
+    assert done.lines[:2] == ["0", "-15"], done.err
     assert "Traceback" not in done.err
     assert done.code == (3 if how == "lose" else code)  # nothing is left to merge
     if how == "limit":
@@ -259,7 +219,7 @@ def test_a_process_that_could_not_be_started_is_not_missing(bench: Bench) -> Non
             print(type(error).__name__)
     """
     done = bench(script)
-    assert "Error" in done.out[0]
+    assert "Error" in done.lines[0]
     assert done.record.workers == {"expected": 0, "delivered": 0, "missing": []}
 
 
@@ -276,7 +236,7 @@ def test_a_process_may_be_terminated_as_soon_as_it_is_started(bench: Bench) -> N
             print(process.exitcode)
             process.kill()
     """
-    assert bench(script, options=("--engine", "none")).out[:20] == ["-15"] * 20
+    assert bench(script, options=("--engine", "none")).lines[:20] == ["-15"] * 20
 
 
 def test_signals_are_left_to_who_waits_for_them(bench: Bench) -> None:
@@ -289,7 +249,7 @@ def test_signals_are_left_to_who_waits_for_them(bench: Bench) -> None:
         print(signal.sigwait({number}) == number)
     """
     done = bench(script)
-    assert (done.out[:2], done.code) == (["True", "True"], 0), done.err
+    assert (done.lines[:2], done.code) == (["True", "True"], 0), done.err
 
 
 def test_the_descriptors_of_ended_processes_are_closed_without_garbage_collection(bench: Bench) -> None:
@@ -303,7 +263,7 @@ def test_the_descriptors_of_ended_processes_are_closed_without_garbage_collectio
             process.join()
         print(len(os.listdir("/proc/self/fd")) < 20)
     """
-    assert bench(script).out[20] == "True"
+    assert bench(script).lines[20] == "True"
 
 
 def test_a_process_object_can_be_pickled_by_its_own_process(bench: Bench) -> None:
@@ -319,7 +279,7 @@ def test_a_process_object_can_be_pickled_by_its_own_process(bench: Bench) -> Non
         worker.join()
     """
     done = bench(script)
-    assert "run" not in done.out[1]
+    assert "run" not in done.lines[1]
     assert done.calls("processes")["run"] == 1
 
 
@@ -349,8 +309,8 @@ def test_orphans_of_the_program_are_left_alone_and_reaped(bench: Bench) -> None:
     print(daemon())
     """
     done = bench(script, timeout=25)
-    assert done.out[0] == "gone"
-    os.kill(int(done.out[1]), signal.SIGKILL)  # it still runs
+    assert done.lines[0] == "gone"
+    os.kill(int(done.lines[1]), signal.SIGKILL)  # it still runs
 
 
 def test_garbage_collection_is_as_the_program_left_it(bench: Bench) -> None:
@@ -365,7 +325,7 @@ def test_garbage_collection_is_as_the_program_left_it(bench: Bench) -> None:
         seen.add(gc.isenabled())
     print(seen)
     """
-    assert bench(script).out[0] == "{True}"
+    assert bench(script).lines[0] == "{True}"
 
 
 def test_a_program_may_profile_itself(bench: Bench) -> None:
@@ -387,13 +347,13 @@ def test_a_program_may_profile_itself(bench: Bench) -> None:
         outer()
     """
     done = bench(script)
-    assert done.out[:2] == ["1", "1"], done.err
+    assert done.lines[:2] == ["1", "1"], done.err
     assert done.calls("main")["outer"] == 3
     assert any("profiled itself" in line for line in done.record.warnings)
 
 
 def test_a_profiler_that_takes_the_place_of_ours_is_told(bench: Bench) -> None:
     done = bench("import sys\nsys.setprofile(lambda *a: None)\nprint('fine')\n")
-    assert done.out[0] == "fine"
+    assert done.lines[0] == "fine"
     if sys.version_info < (3, 12):
         assert any("took cProfile's place" in line for line in done.record.warnings)

@@ -1,20 +1,18 @@
 """What is kept about the loop over one loader: sums, blocks for an interval of its rate, and a sample of batches."""
 
+import operator
 import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_harness.capture.pipeline.layout import (
-    BATCH_FIELDS,
-    MAX_BLOCKS,
-    SAMPLE_ROWS,
-    Slot,
-)
+from bench_harness.capture.pipeline.layout import BATCH_FIELDS, COUNTER_FIELDS, MAX_BLOCKS, SAMPLE_ROWS, Slot
 
 _FLUSH_S = 0.002
 _NONE: tuple[float, ...] = (0.0,) * len(BATCH_FIELDS)
+# The fields that others count, as attributes of a Loop; what it keeps to itself follows them in the file.
+_COUNTED = operator.attrgetter(*COUNTER_FIELDS[: COUNTER_FIELDS.index("warm_batches")])
 
 
 class Loop:
@@ -107,26 +105,8 @@ class Loop:
             self._warm = tuple(map(sum, zip(self._warm, *warm, strict=True)))
         if steady:
             self._steady = tuple(map(sum, zip(self._steady, *steady, strict=True)))
-        counters = (
-            self.batches,
-            self.samples,
-            self.iterators,
-            self.firsts,
-            self.optimizer_steps,
-            self.tensor_bytes,
-            self.tensors,
-            self.copies_pinned,
-            self.copies_pageable,
-            self.copied_bytes,
-            self.copy_device_s,
-            self.copies_unread,
-            self.first_optimizer_steps,
-            self._warm_batches,
-            self._stride,
-            self._rows,
-            self._block_batches,
-            len(self._blocks),
-        )
+        own = (self._warm_batches, self._stride, self._rows, self._block_batches, len(self._blocks))
+        counters = (*_COUNTED(self), *own)
         self._slot.write(counters, self._warm, self._steady, self._blocks)
 
 
