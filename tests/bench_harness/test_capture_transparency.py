@@ -224,12 +224,18 @@ def test_a_process_that_could_not_be_started_is_not_missing(bench: Bench) -> Non
 
 
 def test_a_process_may_be_terminated_as_soon_as_it_is_started(bench: Bench) -> None:
-    """Python forgets signals that a forked child gets before it is ready: our handlers must not make it do so."""
+    """Python forgets signals that a forked child gets before it is ready: our handlers must not make it do so.
+
+    It naps: a signal that comes between Python's last look for one and a long sleep is handled after that.
+    """
     script = """
     import multiprocessing, os, signal, time
+    def nap():
+        for _ in range(1500):
+            time.sleep(0.01)
     if __name__ == "__main__":
         for _ in range(20):
-            process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(15,))
+            process = multiprocessing.get_context("fork").Process(target=nap)
             process.start()
             os.kill(process.pid, signal.SIGTERM)
             process.join(10)
