@@ -122,12 +122,9 @@ def _reason(process: Captured) -> str:
     return "ended without a last dump" if state.reason == "running" else state.reason
 
 
-def _warnings(processes: Iterable[Captured]) -> list[str]:
-    warnings = []
+def _warnings(processes: Sequence[Captured]) -> list[str]:
+    warnings = _told(processes)
     for process in processes:
-        state = process.segment.state
-        told = [] if state is None else state.warnings
-        warnings += [f"{process.label}: {line}" for line in told]
         warnings += process.damaged
         if process.has_data and not process.is_final:
             end = (
@@ -139,3 +136,17 @@ def _warnings(processes: Iterable[Captured]) -> list[str]:
         elif process.identity.role == "main" and not process.is_final:
             warnings.append(f"{process.label} left nothing that can be read: {_reason(process)}")
     return warnings
+
+
+def _told(processes: Iterable[Captured]) -> list[str]:
+    """Return what the processes tell themselves, each line once: every worker may have the same to say."""
+    by_line: dict[str, list[str]] = {}
+    for process in processes:
+        state = process.segment.state
+        for line in dict.fromkeys([] if state is None else state.warnings):
+            by_line.setdefault(line, []).append(process.label)
+    return [f"{_first_of(labels)}: {line}" for line, labels in by_line.items()]
+
+
+def _first_of(labels: Sequence[str]) -> str:
+    return labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} more"

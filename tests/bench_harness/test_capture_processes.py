@@ -295,3 +295,26 @@ def test_each_rank_that_runs_bench_has_a_folder(bench: Bench) -> None:
     assert done.code == 0, done.err
     record = Record.read(done.folder / "rank-1")
     assert [(row["label"], row["rank"]) for row in record.results["processes"]] == [("rank-1-main", 1)]
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_threads_that_pyinstrument_does_not_follow_are_told_once(bench: Bench, threads: int) -> None:
+    script = """
+    import multiprocessing, sys, threading
+    def work():
+        leave = threading.Event()
+        threads = [threading.Thread(target=leave.wait, daemon=True) for _ in range(int(sys.argv[1]))]
+        for thread in threads:
+            thread.start()
+        return threads
+    if __name__ == "__main__":
+        kept = work()
+        for _ in range(2):
+            process = multiprocessing.get_context("fork").Process(target=work)
+            process.start()
+            process.join()
+    """
+    done = bench(script, str(threads), options=("--engine", "pyinstrument"))
+    told = [line for line in done.record.warnings if "follows one thread" in line]
+    assert [line.partition(":")[0] for line in told] == ["main and 2 more"] * threads
+    assert ("warning: main and 2 more: pyinstrument follows one thread" in " ".join(done.lines)) == bool(threads)

@@ -37,6 +37,15 @@ def test_equal_labels_are_told_apart(tmp_path: Path) -> None:
     assert (tmp_path / "merged.txt").read_text().startswith("3 of 3 workers delivered\n")
 
 
+def test_what_several_processes_tell_is_told_once(tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    small_segment(folder, Identity("main"), warnings=["a", "a"])
+    for number, line in ((1, "b"), (2, "a"), (3, "a")):
+        small_segment(folder, Identity(f"main.{number}", "worker", 0, "train", number, 0), warnings=[line])
+    assert merge(tmp_path).warnings == ["main and 2 more: a", "train-worker-1-epoch-0: b"]
+
+
 def test_a_run_without_batches_is_shown_whole(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     small_segment(tmp_path / FOLDER, Identity("main"))

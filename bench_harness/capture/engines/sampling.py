@@ -1,6 +1,7 @@
 """pyinstrument's sampler in one process, its samples folded as they come."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ class PyinstrumentEngine:
 
     def __init__(self, interval_s: float) -> None:
         self._sampler_of_thread = require("pyinstrument.stack_sampler", "sampling").get_stack_sampler
+        self._had_threads = False
         self._interval_s = interval_s
         self._new: list[tuple[list[str], float]] = []
         self._folded: _Folded = {}  # since the last `freeze`
@@ -66,13 +68,18 @@ class PyinstrumentEngine:
         return None
 
     def warnings(self) -> list[str]:
-        """Return nothing."""
-        return []
+        """Return that there were threads which are not followed, where it is so."""
+        said = (
+            "pyinstrument follows one thread of a process, and there were others: what they did is not captured; "
+            "--engine py-spy samples all of them"
+        )
+        return [said] if self._had_threads else []
 
     def _saw(self, call_stack: list[str], since_last_s: float, async_state: Any) -> None:
         self._new.append((call_stack, since_last_s))
 
     def _fold(self) -> None:
+        self._had_threads |= threading.active_count() > 1
         count = len(self._new)
         new, self._new[:count] = self._new[:count], []  # the sampler may append meanwhile
         for call_stack, seconds in new:
