@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,8 +12,6 @@ from bench_harness.capture.pipeline.imports import AfterImport
 from bench_harness.capture.pipeline.layout import Ring
 from bench_harness.capture.pipeline.main_side import MainSide
 from bench_harness.capture.pipeline.state import STATE
-
-_FOLDER = str(Path(__file__).parent)
 
 
 def install(context: Context) -> None:
@@ -61,11 +58,6 @@ def flush() -> None:
                 STATE.give_up(error)
 
 
-def warnings() -> list[str]:
-    """Return what was said so far about what could not be measured or was changed."""
-    return list(STATE.warnings)
-
-
 def worker_started(serial: str) -> None:
     """Take note of the worker of a DataLoader that this thread is about to start."""
     if naming.starting.named is None or STATE.context is None:
@@ -75,11 +67,6 @@ def worker_started(serial: str) -> None:
         naming.starting.rings.append(Ring(STATE.context.path(serial)))
     except Exception as error:
         STATE.give_up(error)
-
-
-def is_hook_frame(filename: str) -> bool:
-    """Return whether code of this file is the hooks' own, and no part of what is measured."""
-    return filename.startswith(_FOLDER)
 
 
 def _undo() -> None:
