@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from bench_harness.capture.pipeline import aggregate
 from bench_harness.capture.pipeline.attribution import split_wait
 from bench_harness.capture.pipeline.verdict import WAIT_MARGIN, Evidence, decide
 
@@ -154,3 +155,13 @@ def test_a_wait_is_split_exactly(
     wait = split_wait(start, end, **WAIT | changes)
     assert wait[:3] == (loader, transport, receive), what
     assert sum(wait[:3]) == end - start
+
+
+@pytest.mark.parametrize(
+    ("values", "p50", "p95"), [([], None, None), ([3.0], 3.0, 3.0), ([2.0, 1.0], 1.5, 1.95), ([*range(21)], 10, 19)]
+)
+def test_median_and_95th_percentile_of_the_batches_that_were_kept(
+    values: list[float], p50: float | None, p95: float | None
+) -> None:
+    of_step = aggregate._distribution("step_s", {"step_s": 6.0}, [{"step_s": value} for value in values], batches=2)
+    assert of_step == pytest.approx({"mean": 3.0, "p50": p50, "p95": p95})

@@ -216,17 +216,10 @@ def _distribution(
 ) -> dict[str, float | None]:
     if not batches:
         return {"mean": None, "p50": None, "p95": None}
-    values = sorted(row[name] for row in samples)
-    return {"mean": sums[name] / batches, "p50": _quantile(values, 0.5), "p95": _quantile(values, 0.95)}
-
-
-def _quantile(ordered: Sequence[float], level: float) -> float | None:
-    if not ordered:
-        return None
-    place = level * (len(ordered) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    values = [row[name] for row in samples]
+    twentieths = statistics.quantiles(values, n=20, method="inclusive") if len(values) > 1 else values * 19
+    p50, p95 = (twentieths[9], twentieths[18]) if twentieths else (None, None)
+    return {"mean": sums[name] / batches, "p50": p50, "p95": p95}
 
 
 def _rate_interval(blocks: Sequence[float], block_batches: float) -> list[float] | None:
