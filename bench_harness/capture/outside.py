@@ -1,8 +1,6 @@
 """py-spy, which samples processes from outside: beside a target of ours, or on a program that runs already."""
 
 import contextlib
-import dataclasses
-import json
 import shutil
 import signal
 import subprocess
@@ -22,7 +20,6 @@ from bench_harness.segments import (
     State,
     announce,
     read_segments,
-    write_atomically,
     write_document,
 )
 
@@ -62,7 +59,7 @@ class Watcher:
         for segment in read_segments(self._plan.folder):
             stacks = found.pop(segment.identity.pid or -1, None)
             if stacks is not None:
-                _write_stacks(self._plan.folder / f"{segment.identity.serial}{STACKS}", stacks)
+                write_document(self._plan.folder / f"{segment.identity.serial}{STACKS}", stacks)
         self._raw.unlink()
         return [f"py-spy saw process {pid}, which nobody announced: left out" for pid in found]
 
@@ -105,7 +102,7 @@ def watch_running(pid: int, duration_s: float, plan: Plan) -> list[str]:
         raise CouldNotMeasureError(f"--pid {pid}: py-spy could not sample it: {_last_line(log)}")
     for identity, stacks in _identified(pid, stacks_by_process(raw)):
         announce(plan.folder, identity)
-        _write_stacks(plan.folder / f"{identity.serial}{STACKS}", stacks)
+        write_document(plan.folder / f"{identity.serial}{STACKS}", stacks)
         state = State(identity, "py-spy", final=True, reason="watched while it ran", wall_s=sum(stacks.weights_s))
         write_document(plan.folder / f"{identity.serial}.json", state)
     raw.unlink()
@@ -153,7 +150,3 @@ def _end(spy: "subprocess.Popen[bytes]", log: Path) -> str:
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1] if lines else ""
-
-
-def _write_stacks(path: Path, stacks: Stacks) -> None:
-    write_atomically(path, json.dumps(dataclasses.asdict(stacks)).encode())

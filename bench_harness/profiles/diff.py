@@ -12,6 +12,7 @@ from typing import Any
 from bench_harness.profiles.comprehensions import Row
 from bench_harness.profiles.diff_sides import Side
 from bench_harness.profiles.function_keys import matched_paths, normal_name
+from bench_harness.profiles.merged import share
 from bench_harness.profiles.statistics import Cost
 
 MAX_ROWS = 2000
@@ -150,7 +151,7 @@ class _Role:
 
     def _times(self, unit: str, a_s: float, b_s: float) -> dict[str, float]:
         scaled = self._pair(unit, a_s, b_s)
-        share_a, share_b = _share(a_s, self._captured[0]), _share(b_s, self._captured[1])
+        share_a, share_b = share(a_s, self._captured[0]), share(b_s, self._captured[1])
         shares = {"a_share": share_a, "b_share": share_b, "share_delta": share_b - share_a}
         return {**scaled, "delta_s": scaled[f"b_{unit}"] - scaled[f"a_{unit}"], **shares}
 
@@ -199,7 +200,3 @@ def _calls(cost: Cost | None, other: Cost | None, steps: int) -> float | None:
     if cost is None:
         return None if other is None or other.calls is None else 0.0
     return None if cost.calls is None else cost.calls / steps
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else 0.0
