@@ -79,13 +79,13 @@ def capture(
         drop_segments(folder)
 
 
-def prepare_folder(folder: Path) -> Path:
-    """Create a run folder, cleared of what an earlier profile left in it.
+def prepare_folder(folder: Path, command: str = "profile") -> Path:
+    """Create a run folder, cleared of what an earlier run of the same command left in it.
 
     Raises:
         UsageError: it holds the record of another command, or cannot be written.
     """
-    refuse_foreign_record(folder, "profile")
+    refuse_foreign_record(folder, command)
     _refuse_strangers(folder)
     try:
         for name in (FOLDER, PROCESSES):

@@ -22,6 +22,7 @@ class Plan:
         pipeline: whether to put hooks on torch's DataLoader.
         overrides: arguments of every DataLoader to replace.
         stop_after_batches: end the target after that many batches of its busiest loader; None: let it run.
+        phases: mark when loaders start workers, passes begin and end, and Lightning's stages.
         start_after: the target waits until this file exists: a profiler that watches from outside needs a moment.
     """
 
@@ -32,6 +33,7 @@ class Plan:
     pipeline: bool = True
     overrides: Overrides = field(default_factory=Overrides)
     stop_after_batches: int | None = None
+    phases: bool = False
     start_after: str | None = None
 
     @property

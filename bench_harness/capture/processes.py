@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_harness.capture import runtime, signals
+from bench_harness.capture.phase_marks import PhaseMarks
 from bench_harness.capture.pipeline import hooks, naming
 from bench_harness.capture.pipeline.context import Context
 from bench_harness.capture.plan import Plan
@@ -230,6 +231,7 @@ def enter(plan: Plan, identity: Identity) -> runtime.ProcessCapture:
                 stop_after_batches=plan.stop_after_batches,
                 on_boundary=capture.boundary,
                 on_warning=capture.state.warnings.append,
+                marks=PhaseMarks(capture.folder, identity.serial, capture.warn) if plan.phases else None,
             )
         )
         capture.at_dump.append(hooks.flush)

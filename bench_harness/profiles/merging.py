@@ -46,7 +46,7 @@ def merge(
     segments = read_segments(folder / FOLDER) if (folder / FOLDER).is_dir() else []
     if not segments:
         raise NothingMeasuredError(f"{folder / FOLDER}: no process was captured; did the target start at all?")
-    processes = [read_process(segment, label) for segment, label in zip(segments, _labels(segments), strict=True)]
+    processes = [read_process(segment, label) for segment, label in zip(segments, labels_of(segments), strict=True)]
     own_code = OwnCode(tuple(map(str, roots)), working_folder or Path.cwd())
     states = [segment.state for segment in segments if segment.state is not None]
     profiles = [process.profile for process in processes if process.profile is not None]
@@ -54,9 +54,9 @@ def merge(
         engine=states[0].engine if states else None,
         processes=processes,
         phases={name: phases for name, role in ROLES if (phases := _phases(processes, role))} | _threads(processes),
-        workers=_workers(processes),
+        workers=workers_of(processes),
         own_code=own_code,
-        warnings=[*_warnings(processes), *(f"own library: {each}" for each in own_code.missing())],
+        warnings=[*warnings_of(processes), *(f"own library: {each}" for each in own_code.missing())],
         log_events=count_log_events(profiles, log_functions) if profiles else None,
         text_head=list(text_head),
     )
@@ -64,7 +64,7 @@ def merge(
     return merged
 
 
-def _labels(segments: Sequence[Segment]) -> list[str]:
+def labels_of(segments: Sequence[Segment]) -> list[str]:
     """Return a label for each segment that no other has, as a file either."""
     taken: set[str] = set()
     labels = []
@@ -94,7 +94,8 @@ def _threads(processes: Sequence[Captured]) -> dict[str, dict[Phase, Account]]:
     return found
 
 
-def _workers(processes: Iterable[Captured]) -> dict[str, Any]:
+def workers_of(processes: Iterable[Captured]) -> dict[str, Any]:
+    """Return how many workers were started and delivered, and who is missing, as a record has it."""
     started = [process for process in processes if process.identity.role != "main"]
     missing = [_missing(process) for process in started if not process.is_final]
     return {"expected": len(started), "delivered": len(started) - len(missing), "missing": missing}
@@ -122,7 +123,8 @@ def _reason(process: Captured) -> str:
     return "ended without a last dump" if state.reason == "running" else state.reason
 
 
-def _warnings(processes: Sequence[Captured]) -> list[str]:
+def warnings_of(processes: Sequence[Captured]) -> list[str]:
+    """Return what the processes tell, and which of them are partial, one line each."""
     warnings = _told(processes)
     for process in processes:
         warnings += process.damaged

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench_harness.capture.phase_marks import PhaseMarks
 from bench_harness.segments import PIPELINE, Role
 
 
@@ -38,6 +39,7 @@ class Context:
         stop_after_batches: raise EnoughBatches once a loader has handed out so many; None never does.
         on_boundary: told "setup" and "first" (segments.BOUNDARIES) at the end of these phases, each at most once.
         on_warning: told, in one line, what could not be measured or was changed.
+        marks: told when loaders start their workers, and passes begin and end, and of Lightning's stages.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Context:
     stop_after_batches: int | None = None
     on_boundary: Callable[[str], None] = _ignore
     on_warning: Callable[[str], None] = _ignore
+    marks: PhaseMarks | None = None
 
     def path(self, serial: str | None = None) -> Path:
         """Return the file of counters of a process, by default this one's."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+from bench_harness.capture.phase_marks import LIGHTNING_CALLS, follow_lightning
 from bench_harness.capture.pipeline import naming, replacements
 from bench_harness.capture.pipeline.context import Context
 from bench_harness.capture.pipeline.imports import AfterImport
@@ -30,6 +31,7 @@ def install(context: Context) -> None:
             {
                 "torch.utils.data.dataloader": _guarded(_patch_dataloader),
                 "torch.optim.optimizer": _guarded(_patch_optimizer),
+                **dict.fromkeys(LIGHTNING_CALLS, _guarded(_patch_lightning)),
             }
         )
         STATE.finder.install()
@@ -123,3 +125,7 @@ def _patch_optimizer(module: Any) -> None:
             STATE.main.optimizer_stepped()
 
     STATE.undo.append(module.register_optimizer_step_post_hook(stepped).remove)
+
+
+def _patch_lightning(module: Any) -> None:
+    STATE.undo.append(follow_lightning(module, lambda: STATE.context.marks if STATE.context is not None else None))

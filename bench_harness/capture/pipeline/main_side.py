@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bench_harness.capture.phase_marks import Pass
 from bench_harness.capture.pipeline.attribution import split_wait
 from bench_harness.capture.pipeline.context import Context, EnoughBatches
 from bench_harness.capture.pipeline.copies import Copies, watch_copies
@@ -55,6 +56,8 @@ class Iteration:
         self.receipts: list[tuple[Any, float, float, float]] = []
         self.sent: dict[int, float] = {}
         self.sent_until = 0
+        # Which pass it is, where the phases of a run are marked.
+        self.passing: Pass | None = None
 
 
 class MainSide:
@@ -257,6 +260,8 @@ class MainSide:
         """Note that a request ended without a batch: the loader is exhausted, or failed."""
         self._away += time.monotonic() - iteration.requested
         iteration.loop.flush()
+        if iteration.passing is not None and self.context.marks is not None:
+            self.context.marks.loader("pass_end", iteration.passing, batches=iteration.number)
 
     # --- fetches in this process
 

@@ -9,6 +9,7 @@ import sys
 from time import monotonic
 from typing import Any
 
+from bench_harness.capture.phase_marks import Pass
 from bench_harness.capture.pipeline import naming
 from bench_harness.capture.pipeline.layout import Ring
 from bench_harness.capture.pipeline.main_side import Iteration, Link, MainSide, timed_receiver
@@ -51,6 +52,8 @@ def iter_replacement(original: Any) -> Any:
             loop = main.loop_of(named, self)
             starting.named, starting.epoch, starting.workers, starting.rings = named, named.iterators, 0, []
             named.iterators += 1
+            this = Pass(named.name, starting.epoch, self.num_workers, bool(self.persistent_workers))
+            _mark_start(this, self)
         except Exception as error:
             STATE.give_up(error)
         try:
@@ -60,7 +63,7 @@ def iter_replacement(original: Any) -> Any:
             starting.named, starting.epoch, starting.workers, starting.rings = before
         if loop is not None and STATE.main is main:
             try:
-                _attach(main, loop, self, iterator, rings)
+                _attach(main, loop, self, iterator, rings, this)
             except Exception as error:
                 STATE.give_up(error)
         return iterator
@@ -68,7 +71,16 @@ def iter_replacement(original: Any) -> Any:
     return iterate
 
 
-def _attach(main: MainSide, loop: Any, loader: Any, iterator: Any, rings: list[Ring]) -> None:
+def _mark_start(this: Pass, loader: Any) -> None:
+    marks = STATE.context.marks if STATE.context is not None else None
+    if marks is None:
+        return
+    marks.loader("pass_start", this)
+    if this.workers and not (this.persistent and loader._iterator is not None):
+        marks.loader("workers_start", this, loader=loader)
+
+
+def _attach(main: MainSide, loop: Any, loader: Any, iterator: Any, rings: list[Ring], this: Pass) -> None:
     if not hasattr(iterator, "_sampler_iter"):
         main.context.on_warning(f"pipeline: {type(iterator).__name__} is no iterator of torch's: it is not measured")
         return
@@ -80,7 +92,12 @@ def _attach(main: MainSide, loop: Any, loader: Any, iterator: Any, rings: list[R
             link.pinned = vars(iterator._data_queue).get(_PINNED)
         elif loader.num_workers:
             iterator._data_queue._recv_bytes = timed_receiver(link, iterator._data_queue._recv_bytes)
-    setattr(iterator, _ITERATION, main.begin(loop, loader, iterator, link))
+    iteration = main.begin(loop, loader, iterator, link)
+    setattr(iterator, _ITERATION, iteration)
+    if main.context.marks is not None:
+        iteration.passing = this
+        if this.workers:
+            main.context.marks.loader("workers_up", this)
 
 
 def _iteration(iterator: Any) -> Iteration | None:

@@ -1,0 +1,158 @@
+"""What a watched run held over time, by process and phase: from samples, segments and marks to a record's results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+from bench_harness.memory.forecast import Run
+from bench_harness.memory.kept_pools import KeptPool, kept_pools
+from bench_harness.memory.marks import Mark
+from bench_harness.memory.phases import Phase, add_samples, phases_of
+from bench_harness.memory.sampler import Sample, TreeSampler
+from bench_harness.segments import Segment
+
+# Of a long run every n-th look is kept in the record; peaks are of all.
+MAX_POINTS = 400
+
+
+@dataclass
+class Watched:
+    """A run that was watched.
+
+    Args:
+        sampler: its looks at the tree.
+        segments: what its processes left, and their labels.
+        marks: by serial.
+        begin_s, end_s: time.monotonic() when the target started and had ended.
+    """
+
+    sampler: TreeSampler
+    segments: Sequence[Segment]
+    labels: Sequence[str]
+    marks: Mapping[str, list[Mark]]
+    begin_s: float
+    end_s: float
+
+    @property
+    def main_marks(self) -> list[Mark]:
+        """The marks of the process that iterates loaders: main, or else the first that does."""
+        return next((marks for _, marks in sorted(self.marks.items()) if marks), [])
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases of the run, with what was seen in them."""
+        phases = phases_of(self.main_marks, self.begin_s, self.end_s)
+        add_samples(phases, self.sampler.samples)
+        return phases
+
+    def peak(self) -> Sample | None:
+        """Return the look at which the tree held most."""
+        return max(self.sampler.samples, key=lambda sample: sample.pss_bytes, default=None)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return what each process held at its peak, main first; those that nobody announced come last."""
+        rows = [self._process(segment, label) for segment, label in zip(self.segments, self.labels, strict=True)]
+        known = {row["pid"] for row in rows}
+        others = sorted({pid for sample in self.sampler.samples for pid in sample.processes} - known)
+        return [*rows, *({"label": f"pid-{pid}", "role": "other", "pid": pid} | self._peaks(pid) for pid in others)]
+
+    def _process(self, segment: Segment, label: str) -> dict[str, Any]:
+        who, state = segment.identity, segment.state
+        peaks = self._peaks(who.pid)
+        if state is not None and state.uss_bytes is not None:  # of its own, as it ended
+            peaks["peak_uss_bytes"] = max(peaks["peak_uss_bytes"] or 0, state.uss_bytes)
+            peaks["peak_pss_bytes"] = max(peaks["peak_pss_bytes"] or 0, state.pss_bytes or 0)
+        role = who.role if who.role != "process" else "other"
+        return {"label": label, "role": role, "loader": who.loader, "worker": who.worker, "epoch": who.epoch,
+                "pid": who.pid, **peaks}  # fmt: skip
+
+    def _peaks(self, pid: int | None) -> dict[str, int | None]:
+        held = [sample.processes[pid] for sample in self.sampler.samples if pid in sample.processes] if pid else []
+        kinds = ("pss_bytes", "uss_bytes", "rss_bytes")
+        return {f"peak_{kind}": max((getattr(each, kind) for each in held), default=None) for kind in kinds}
+
+    def before_fork_pss_bytes(self) -> int | None:
+        """Return what the tree held just before its first worker started: the process looked at itself then."""
+        looked = (mark for mark in self.main_marks if mark.event == "workers_start" and mark.pss_bytes is not None)
+        return next((mark.pss_bytes for mark in looked), None)
+
+    def kept_pools(self) -> list[KeptPool]:
+        """Return the pools of workers that stay after their first pass, though another loader is iterated then."""
+        first_ends: dict[str, float] = {}
+        persistent: dict[str, bool] = {}
+        for mark in self.main_marks:
+            persistent.setdefault(mark.name, mark.persistent)
+            if mark.event == "pass_end" or (mark.event == "stage_end" and mark.name == "sanity check"):
+                first_ends.setdefault(mark.name, mark.time_s)
+        identities = {segment.identity.pid: segment.identity for segment in self.segments if segment.identity.pid}
+        staged = any(mark.event == "stage_start" for mark in self.main_marks)
+        if staged:
+            validation = {mark.name for mark in self.main_marks if mark.event == "pass_start"}
+            ends = [mark.time_s for mark in self.main_marks if mark.event == "stage_end"
+                    and mark.name.startswith(("sanity", "validation"))]  # fmt: skip
+            first_ends = {name: ends[0] for name in validation if name.startswith("val")} if ends else {}
+        return kept_pools(
+            self.sampler.samples, identities, first_ends, self.begin_s, persistent=persistent, lightning=staged
+        )
+
+    def run(self) -> Run | None:
+        """Return what a forecast needs of this run; None where nothing was seen."""
+        peak = self.peak()
+        if peak is None:
+            return None
+        pools = self._pools(peak)
+        workers = max((mark.workers for mark in self.main_marks), default=0)
+        return Run(workers, peak.pss_bytes, round(sum(pools)))
+
+    def _pools(self, peak: Sample) -> list[float]:
+        """Return the mean USS of a worker of each pool that was alive at the peak of the tree."""
+        pools: dict[Any, list[int]] = {}
+        for segment in self.segments:
+            who = segment.identity
+            held = peak.processes.get(who.pid or 0)
+            if who.role == "worker" and held is not None:
+                pools.setdefault(who.loader, []).append(held.uss_bytes)
+        return [fmean(each) for each in pools.values()]
+
+    def results(self) -> dict[str, Any]:
+        """Return what a record's results hold of it."""
+        peak = self.peak()
+        sampler = self.sampler
+        tree = {
+            "peak_pss_bytes": peak.pss_bytes if peak else None,
+            "peak_at_s": round(peak.time_s - self.begin_s, 3) if peak else None,
+            "before_fork_pss_bytes": self.before_fork_pss_bytes(),
+            "peak_rss_sum_bytes": max((sample.rss_bytes for sample in sampler.samples), default=None),
+            "cgroup_before_bytes": sampler.cgroup_before_bytes,
+            "cgroup_highest_bytes": sampler.cgroup_highest_bytes,
+            "cgroup_peak_bytes": sampler.cgroup_peak_bytes,
+            "shm_before_bytes": sampler.shm_before_bytes,
+            "shm_highest_bytes": sampler.shm_highest_bytes,
+        }
+        return {
+            "tree": tree,
+            "processes": self.processes(),
+            "phases": [phase.to_json(self.begin_s) for phase in self.phases],
+            "kept_pools": [asdict(pool) for pool in self.kept_pools()],
+            "timeline": self._timeline(),
+            "sampler": {"samples": len(sampler.samples), "looks": sampler.looks, "cpu_s": round(sampler.cpu_s, 4)},
+        }
+
+    def _timeline(self) -> dict[str, Any]:
+        step = max(1, -(-len(self.sampler.samples) // MAX_POINTS))
+        samples = self.sampler.samples[::step]
+        names = {segment.identity.pid: label for segment, label in zip(self.segments, self.labels, strict=True)}
+        pids = dict.fromkeys(pid for sample in samples for pid in sample.processes)
+        return {
+            "time_s": [round(sample.time_s - self.begin_s, 3) for sample in samples],
+            "processes": [
+                {
+                    "label": names.get(pid, f"pid-{pid}"),
+                    "pss_bytes": [held.pss_bytes if (held := sample.processes.get(pid)) else 0 for sample in samples],
+                }
+                for pid in pids
+            ],
+        }

@@ -1,0 +1,160 @@
+"""`bench memory` on real loaders: what the tree holds, by process and phase, and what it forecasts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what processes share"),
+]
+ROWS = str(Path(__file__).parent / "targets" / "rows.py")
+
+
+def bench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench_harness", "memory", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150)
+
+
+def measured(folder: Path, *arguments: object) -> dict[str, Any]:
+    done = bench(folder, "--json", "--out", "run", *arguments)
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert json.loads((folder / "run" / "record.json").read_text()) == document
+    return document
+
+
+def uss_of_workers(record: dict[str, Any], loader: str = "train_loader") -> list[int]:
+    rows = record["results"]["processes"]
+    return [row["peak_uss_bytes"] for row in rows if row["role"] == "worker" and row["loader"] == loader]
+
+
+@pytest.fixture(scope="module")
+def strings(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    pytest.importorskip("torch")
+    folder = tmp_path_factory.mktemp("strings")
+    return measured(folder, "--interval", 0.2, ROWS, "strings", 400_000, 2), folder
+
+
+def test_strings_are_copied_and_an_array_is_not(strings: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    array = measured(tmp_path, "--interval", 0.2, ROWS, "array", 400_000, 2)
+    copied, shared = uss_of_workers(strings[0]), uss_of_workers(array)
+    assert len(copied) == len(shared) == 2
+    # Each worker reads every other batch, which lie on half of the pages: 400,000 strings take 36 MB.
+    assert min(copied) - max(shared) > 12e6
+    assert max(shared) < 25e6
+
+
+def test_the_record_holds_what_others_rely_on(strings: tuple[dict[str, Any], Path]) -> None:
+    record, folder = strings
+    results = record["results"]
+    assert record["command"] == "memory"
+    assert record["completed"] is True
+    assert record["workers"] == {"expected": 4, "delivered": 4, "missing": []}
+    tree = results["tree"]
+    assert 0 < tree["before_fork_pss_bytes"] < tree["peak_pss_bytes"] < tree["peak_rss_sum_bytes"]
+    roles = [row["role"] for row in results["processes"]]
+    assert roles[0] == "main"
+    assert roles.count("worker") == 4
+    assert all(row["peak_uss_bytes"] > 0 for row in results["processes"] if row["role"] in ("main", "worker"))
+    names = [phase["name"] for phase in results["phases"]]
+    assert names == ["main before its workers", "train_loader pass 0", "val_loader pass 0", "train_loader pass 1",
+                     "val_loader pass 1", "teardown"]  # fmt: skip
+    starts = [phase["start_s"] for phase in results["phases"]]
+    assert starts == sorted(starts)
+    assert results["phases"][1]["batches"] == 400_000 // 64 // 32 + 1
+    timeline = results["timeline"]
+    assert all(len(row["pss_bytes"]) == len(timeline["time_s"]) for row in timeline["processes"])
+    assert not (folder / "run" / "segments").exists()
+    pytest.importorskip("matplotlib")
+    assert (folder / "run" / record["artifacts"]["plot"]).read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "run" / record["artifacts"]["plot_svg"]).read_text()
+
+
+def test_the_text_names_the_tree_and_the_phases(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = bench(tmp_path, "--out", "run", "--limit", "64GB", ROWS, "array", 50_000, 1)
+    assert done.returncode == 0, done.stderr
+    assert "the tree held" in done.stdout
+    assert "train_loader pass 0" in done.stdout
+    assert "forecast: " in done.stdout
+    assert "workers per loader fit into 64 GB" in done.stdout
+    assert "2 of 2 workers delivered" in done.stdout
+
+
+def test_a_loader_without_workers_has_no_forecast(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    record = measured(tmp_path, "--sweep-workers", "0", ROWS, "array", 50_000, 2)
+    assert record["results"]["forecast"] is None
+    assert record["workers"]["expected"] == 0
+    assert record["results"]["phases"][0]["name"] == "set-up"
+
+
+def test_a_killed_main_leaves_its_record(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = bench(tmp_path, "--json", "--out", "run", ROWS, "array", 50_000, 2, "die")
+    assert done.returncode == 128 + 9
+    record = json.loads(done.stdout)
+    assert record["completed"] is False
+    assert record["results"]["exit"]["signal"] == "SIGKILL"
+    assert record["results"]["tree"]["before_fork_pss_bytes"] > 0
+
+
+def test_a_program_that_runs_already(tmp_path: Path) -> None:
+    code = "import time, os; held = bytearray(os.urandom(30_000_000)); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        done = bench(tmp_path, "--json", "--out", "run", "--pid", process.pid, "--duration", 0.5)
+        process.kill()
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["results"]["processes"]
+    assert [row["pid"] for row in rows] == [process.pid]
+    assert rows[0]["peak_uss_bytes"] > 30_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "whose memory?"),
+        (["nowhere.py"], "no such script"),
+        (["--interval", "0", ROWS], "--interval 0.0: expected seconds above 0"),
+        (["--batches", "0", ROWS], "--batches 0"),
+        (["--limit", "much", ROWS], "much"),
+        (["--sweep-workers", "a,b", ROWS], "--sweep-workers a,b: expected integers"),
+        (["--pid", str(2**22 + 5)], "no such process"),
+        (["--pid", str(os.getpid()), ROWS], "--pid takes no target"),
+    ],
+)
+def test_bad_usage_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    done = bench(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failing_target_passes_its_code_on(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text("import sys, time; time.sleep(0.3); sys.exit(7)")
+    done = bench(tmp_path, "--out", "run", "fails.py")
+    assert done.returncode == 7
+    assert "ended with 7" in done.stdout
+
+
+def test_phases_of_lightning(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    begin_s = time.monotonic()
+    demo = Path(__file__).parents[2] / "examples" / "lightning_demo.py"
+    record = measured(tmp_path, "--interval", 0.2, str(demo))
+    names = [phase["name"] for phase in record["results"]["phases"]]
+    assert "train epoch 0" in names
+    assert names[-1] == "teardown"
+    assert 0 < record["results"]["phases"][-1]["end_s"] < time.monotonic() - begin_s

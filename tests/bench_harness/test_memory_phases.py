@@ -1,0 +1,141 @@
+"""Phases from marks, what looks say of them, pools that stay, and the forecast: on small runs written by hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench_harness.memory import process_memory
+from bench_harness.memory.forecast import Run, fit
+from bench_harness.memory.kept_pools import kept_pools
+from bench_harness.memory.marks import Mark, Marker, read_marks
+from bench_harness.memory.phases import add_samples, phases_of
+from bench_harness.memory.process_memory import Held
+from bench_harness.memory.sampler import Sample
+from bench_harness.segments import Identity
+
+MB = 10**6
+
+
+def sample(time_s: float, **sizes_mb: int) -> Sample:
+    held = {int(pid.lstrip("p")): Held(size * MB, size * MB, size * MB) for pid, size in sizes_mb.items()}
+    return Sample(time_s, held, None, None)
+
+
+PLAIN = [
+    Mark(2.0, "pass_start", "train", 0, 2),
+    Mark(2.0, "workers_start", "train", 0, 2, pss_bytes=100 * MB),
+    Mark(2.5, "workers_up", "train", 0, 2),
+    Mark(4.0, "pass_end", "train", 0, 2, batches=10),
+    Mark(4.0, "pass_start", "val", 0, 2),
+    Mark(5.0, "pass_start", "val", 1, 2),  # the pass before was left early
+]
+
+
+def test_passes_are_phases() -> None:
+    phases = phases_of(PLAIN, 0.0, 8.0)
+    assert [(each.name, each.start_s, each.end_s, each.batches) for each in phases] == [
+        ("main before its workers", 0.0, 2.0, None),
+        ("train pass 0", 2.0, 4.0, 10),
+        ("val pass 0", 4.0, 5.0, None),
+        ("val pass 1", 5.0, 8.0, None),  # never exhausted: it lasts to the end, and nothing is torn down after it
+    ]
+
+
+def test_stages_of_lightning_go_before_passes() -> None:
+    marks = [
+        Mark(1.0, "stage_start", "train epoch 0", 0),
+        Mark(1.5, "pass_start", "train", 0, 2),
+        Mark(2.0, "stage_start", "validation 0", 0),
+        Mark(3.0, "stage_end", "validation 0", 0),
+        Mark(4.0, "stage_end", "train epoch 0", 0),
+    ]
+    phases = phases_of(marks, 0.0, 5.0)
+    assert [(each.name, each.start_s, each.end_s) for each in phases] == [
+        ("main before its workers", 0.0, 1.0),
+        ("train epoch 0", 1.0, 4.0),
+        ("validation 0", 2.0, 3.0),
+        ("teardown", 4.0, 5.0),
+    ]
+
+
+def test_without_marks_there_are_no_phases() -> None:
+    assert phases_of([], 0.0, 5.0) == []
+
+
+def test_growth_is_per_batch_once_all_workers_are_there() -> None:
+    phases = phases_of(PLAIN[:4], 0.0, 4.5)
+    samples = [sample(1.0, p1=100), sample(2.2, p1=100, p2=5), sample(3.0, p1=100, p2=10, p3=10),
+               sample(4.0, p1=100, p2=20, p3=20)]  # fmt: skip
+    add_samples(phases, samples)
+    train = phases[1]
+    assert (train.start_pss_bytes, train.end_pss_bytes, train.peak_pss_bytes) == (120 * MB, 140 * MB, 140 * MB)
+    # 20 MB in the second half of a pass of ten batches.
+    assert train.growth_per_batch_bytes == pytest.approx(4 * MB)
+    assert train.processes == 3
+    assert phases[0].peak_pss_bytes == 100 * MB
+
+
+def test_a_pool_that_stays_is_told_with_its_reason() -> None:
+    who = {pid: Identity(f"main.{pid}", "worker", loader="val", worker=pid - 2, epoch=0, pid=pid) for pid in (2, 3)}
+    samples = [sample(4.0, p1=100, p2=20, p3=20), sample(6.5, p1=100, p2=21, p3=22)]
+    for persistent, lightning, said in (
+        (True, True, "persistent"),
+        (False, True, "Lightning"),
+        (False, False, "holds"),
+    ):
+        (pool,) = kept_pools(samples, who, {"val": 5.0}, 1.0, persistent={"val": persistent}, lightning=lightning)
+        assert (pool.workers, pool.step_bytes, pool.since_s) == (2, 43 * MB, 4.0)
+        assert said in pool.reason
+    gone = [sample(4.0, p1=100, p2=20, p3=20), sample(6.5, p1=100)]
+    assert kept_pools(gone, who, {"val": 5.0}, 1.0, persistent={}, lightning=False) == []
+
+
+@given(st.integers(1, 10**10), st.integers(1, 10**9), st.integers(1, 16), st.integers(1, 64))
+def test_a_straight_line_is_found_again(base: int, each: int, workers: int, wanted: int) -> None:
+    found = fit([Run(0, base // 2, 0), Run(workers, base + workers * each, each)])
+    assert found is not None
+    assert found.peak_bytes(wanted) == base + wanted * each
+    most = found.most_workers(found.peak_bytes(wanted))
+    assert most == wanted
+    assert found.most_workers(base - 1) is None
+
+
+def test_no_forecast_without_workers() -> None:
+    assert fit([Run(0, 5, 0)]) is None
+
+
+def test_marks_survive_a_cut_line(tmp_path: Path) -> None:
+    marker = Marker(tmp_path / "main.marks")
+    for mark in PLAIN:
+        marker.mark(mark)
+    with (tmp_path / "main.marks").open("a") as file:
+        file.write('{"time_s": 3')
+    assert read_marks(tmp_path) == {"main": PLAIN}
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux alone tells")
+@pytest.mark.timeout(30)
+def test_a_tree_holds_its_children() -> None:
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.read(read, 1)
+        os._exit(0)
+    try:
+        assert process_memory.tree_of(os.getpid()).count(child) == 1
+        held = process_memory.read_held(child)
+        assert held is not None
+        assert 0 < held.uss_bytes <= held.pss_bytes <= held.rss_bytes
+        assert abs((process_memory.read_rss_bytes(child) or 0) - held.rss_bytes) < 2 * MB
+    finally:
+        os.write(write, b"x")
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
+    assert child not in process_memory.tree_of(os.getpid())
+    assert process_memory.read_held(child) is None
