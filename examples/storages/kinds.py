@@ -12,7 +12,6 @@ import torch
 
 GROUP = 160
 NAMES = ["x", "y", "z", "weight"]
-ONE_BY_ONE = {"dict of groups", "SQLite"}  # a call of pandas or SQLite for each row: slow to read
 
 
 def table(n):
@@ -48,9 +47,22 @@ def frame(tags, numbers, file, dtype, names=NAMES, floats="f8"):
     """A DataFrame; `dtype` is that of the tags."""
     import pandas
 
-    dtype = pandas.StringDtype("python", np.nan) if dtype == "str in objects" else dtype
     columns = {name: numbers[:, NAMES.index(name)].astype(floats) for name in names}
-    return pandas.DataFrame({"tag": pandas.Series(tags.astype("U").tolist(), dtype=dtype)} | columns)
+    return pandas.DataFrame({"tag": column(tags, dtype)} | columns)
+
+
+def column(tags, dtype):
+    """The tags for a DataFrame, made without a str for each where none is kept."""
+    import pandas
+
+    if dtype == "category":
+        return pandas.Categorical.from_codes(np.arange(len(tags)) // GROUP, tags[::GROUP].astype("U"))
+    if dtype == "str":
+        import pyarrow
+
+        return pandas.StringDtype("pyarrow", np.nan).__from_arrow__(pyarrow.array(tags, "binary").cast("string"))
+    dtype = pandas.StringDtype("python", np.nan) if dtype == "str in objects" else dtype
+    return pandas.Series(tags.astype("U").tolist(), dtype=dtype)
 
 
 def read_frame(records, places):

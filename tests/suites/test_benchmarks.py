@@ -181,6 +181,9 @@ def test_every_benchmark_runs(suites: dict[str, Any], tmp_path: Path, monkeypatc
     # The figure takes a million origins of a thousand structures; that there is one does not.
     for name, count in (("N_ORIGINS", 20_000), ("N_TAGS", 20)):
         monkeypatch.setattr(suites["worker_memory"], name, count)
+    # tests/suites/test_storages.py reads all of them.
+    monkeypatch.setattr(suites["storages"], "KINDS", ["nothing", "list of str"])
+    monkeypatch.setattr(suites["storages"].TreePss, "params", (["nothing", "list of str"],))
     from asv_runner.benchmarks.mark import SkipNotImplemented
 
     cache: dict[type, Any] = {}

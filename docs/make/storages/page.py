@@ -51,5 +51,5 @@ def _origins(measured: Mapping[str, Any] | None) -> dict[str, str]:
         "n_origins": f"{measured['origins']:,}",
         "n_tags": f"{measured['tags']:,}",
         "store_size": f"{measured['store_bytes'] / 1e6:,.0f} MB",
-        "net_uss": f"{measured['net_uss_bytes'] / 1e6:.2f} MB",
+        "net_uss": f"{round(measured['net_uss_bytes'] / 1e6, 2) + 0.0:.2f} MB",
     }

@@ -46,5 +46,7 @@ def _bar(axes: Any, place: int, told: Mapping[str, Any]) -> None:
             value = told[phase]["pss_bytes"] / 1e9
             axes.barh(place, max(0.0, value - reached), left=reached, color=colour)
             reached = max(reached, value)
+    said = f" {reached:.1f}" if reached else ""
     if "skipped_needs_bytes" in told:
-        axes.text(reached, place, f"  would need {told['skipped_needs_bytes'] / 1e9:.0f} GB", va="center", fontsize=7)
+        said += f" would need {told['skipped_needs_bytes'] / 1e9:.0f} GB"
+    axes.text(reached, place, said, va="center", fontsize=7)

@@ -20,7 +20,7 @@ REASONS = {
     ),
     "pandas str": (
         "With pyarrow the column is one buffer of characters and one of offsets: no objects, nothing is written. What "
-        "is added is pyarrow's own memory in each worker, not the rows'."
+        "a worker adds, as for every frame below, is the heap of pandas."
     ),
     "pandas categorical": "Small integers in one buffer; only the 12,500 categories are objects.",
     "categorical, no weight": "A column less, which every process shares anyway: it is main that shrinks.",

@@ -66,7 +66,7 @@ def reason_table(results: Mapping[str, Any]) -> str:
         grown = "-"
         if "training" in told:
             nothing = results[key("nothing", "full", "fork")]
-            own = (growth(told) - growth(nothing)) / WORKERS / (SIZES["full"] * 0.8)
+            own = (growth(told) - growth(nothing)) / WORKERS / SIZES["full"]
             grown = f"{own:,.0f}" if abs(own) >= 0.5 else "0"
         rows.append([kind, grown, why])
     return table(["storage", "B per row and worker", "why"], rows, right=1)
