@@ -33,6 +33,7 @@ from typing import Any, Literal
 from bench_harness.call_entries import Entries
 
 FOLDER = "segments"
+MAIN = "main"  # the serial of the first process
 ANNOUNCED = ".announced.json"
 PROFILE = ".prof"
 STACKS = ".stacks.json"

@@ -34,6 +34,16 @@ def synthetic_store() -> str:
     return str(folder)
 
 
+def capture_loader(folder: str, captures: str) -> None:
+    """Run the loader command under memray; leave a capture per process in a folder."""
+    # Never --aggregate: it loses the files of forked workers.
+    command = [sys.executable, "-m", "memray", "run", "--quiet", "--follow-fork", "-o", f"{captures}/load.bin"]
+    command += ["-m", "bench_core", "load", "--data", folder, "--workers", str(WORKERS), "--batches", "10"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, env=os.environ)
+    if done.returncode or not json.loads(done.stdout)["completed"]:
+        raise RuntimeError(f"the loader failed under memray: {done.stderr}")
+
+
 class WorkerUss(Suite):
     """Private memory (USS) per forked worker that has touched every origin, net of a worker that holds nothing.
 
@@ -85,7 +95,8 @@ class MainProcess(PreparedSuite):
 class Allocations(PreparedSuite):
     """memray on the loader command with two forked workers: one capture per process.
 
-    A worker's peak has two values that lie 13 % apart from run to run; the main process's is steady.
+    A worker's peak has two values that lie 13 % apart from run to run; the main process's is steady. What a worker
+    allocates over its life is steady too: allocations.PerWorker.
     """
 
     def setup(self, folder: str) -> None:
@@ -97,12 +108,7 @@ class Allocations(PreparedSuite):
         from bench_harness.memory.memray_files import read_folder
 
         with tempfile.TemporaryDirectory() as captures:
-            # Never --aggregate: it loses the files of forked workers.
-            command = [sys.executable, "-m", "memray", "run", "--quiet", "--follow-fork", "-o", f"{captures}/load.bin"]
-            command += ["-m", "bench_core", "load", "--data", folder, "--workers", str(WORKERS), "--batches", "10"]
-            done = subprocess.run([*command, "--json"], capture_output=True, text=True, env=os.environ)
-            if done.returncode or not json.loads(done.stdout)["completed"]:
-                raise RuntimeError(f"the loader failed under memray: {done.stderr}")
+            capture_loader(folder, captures)
             return read_folder(Path(captures))
 
     def track_main_peak_bytes(self, folder: str) -> float:

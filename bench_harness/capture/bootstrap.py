@@ -25,7 +25,8 @@ from bench_harness.capture.engines import make_engine
 from bench_harness.capture.pipeline.context import EnoughBatches
 from bench_harness.capture.plan import VARIABLE, Plan
 from bench_harness.capture.tracing import allow_watching
-from bench_harness.segments import ANNOUNCED, Identity, announce
+from bench_harness.optional import require
+from bench_harness.segments import ANNOUNCED, MAIN, Identity, announce
 
 
 def command(function: str = "main") -> str:
@@ -63,6 +64,8 @@ def main(present: Collection[str]) -> None:
     identity = Identity(serial(), rank=rank(), pid=os.getpid(), parent_pid=os.getppid(), start_method="exec")
     announce(plan.folder, identity)
     make_engine(plan.engine, plan.interval_s)  # for its imports, as long as nothing of the target's is on the path
+    if plan.memray is not None:
+        require("memray", "memray")
     try:
         run = prepare(target, arguments, present)
     except NoTargetError as error:
@@ -127,7 +130,7 @@ def rank() -> int:
 
 def serial() -> str:
     """Return the serial of a program that is not started by a captured process."""
-    return f"rank{rank()}" if rank() else "main"
+    return f"rank{rank()}" if rank() else MAIN
 
 
 def prepare(target: str, arguments: list[str], present: Collection[str]) -> Callable[[], object]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_harness.capture.pipeline.context import Overrides
+from bench_harness.memory.memray_run import MemrayOptions
 
 VARIABLE = "BENCH_HARNESS_CAPTURE"  # environment: the plan as JSON, for programs that the target starts anew
 
@@ -23,6 +24,8 @@ class Plan:
         overrides: arguments of every DataLoader to replace.
         stop_after_batches: end the target after that many batches of its busiest loader; None: let it run.
         phases: mark when loaders start workers, passes begin and end, and Lightning's stages.
+        memray: track allocations of every process meanwhile. Both memray and the engines that work inside a process
+            want sys.setprofile: take "none" with it.
         start_after: the target waits until this file exists: a profiler that watches from outside needs a moment.
     """
 
@@ -35,6 +38,7 @@ class Plan:
     stop_after_batches: int | None = None
     phases: bool = False
     start_after: str | None = None
+    memray: MemrayOptions | None = None
 
     @property
     def folder(self) -> Path:
@@ -49,4 +53,5 @@ class Plan:
     def from_json(cls, text: str) -> "Plan":
         """Return the plan that `to_json` wrote."""
         document = json.loads(text)
-        return cls(**document | {"overrides": Overrides(**document["overrides"])})
+        memray = MemrayOptions(**document["memray"]) if document["memray"] else None
+        return cls(**document | {"overrides": Overrides(**document["overrides"]), "memray": memray})

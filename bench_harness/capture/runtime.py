@@ -12,7 +12,8 @@ from pathlib import Path
 
 from bench_harness.capture.engines import make_engine
 from bench_harness.capture.plan import Plan
-from bench_harness.segments import THREADS, Identity, State, write_atomically, write_document
+from bench_harness.memory import memray_run
+from bench_harness.segments import MAIN, THREADS, Identity, State, write_atomically, write_document
 
 # Of the time of a process, at most, that its dumps while it runs may take.
 _DUMPS_SHARE = 0.1
@@ -72,6 +73,8 @@ class ProcessCapture:
         self._start_ns, self._start_cpu_ns = time.perf_counter_ns(), time.process_time_ns()
         _current = self
         self.start_dumping()
+        if self.plan.memray is not None:
+            memray_run.begin(self.plan.memray, is_main=self.identity.serial == MAIN)
         self._engine.start()
         self._running = True
 
@@ -159,6 +162,7 @@ class ProcessCapture:
             self._engine.stop()
         else:
             self.state.warnings.append("ended from another thread: functions still open are not counted")
+        memray_run.end()
         self._running = False
 
     def start_dumping(self) -> None:

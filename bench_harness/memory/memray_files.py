@@ -11,7 +11,8 @@ from bench_harness.optional import require
 NOTE = "memray sees what a process allocates after its fork; pages a worker copies on write are invisible to it"
 _LZ4_MAGIC = b"\x04\x22\x4d\x18"
 _PAGE_BYTES = 1 << 16  # more than any page that memray fills up with zeros
-_CAPTURE_NAME = re.compile(r"(?P<base>.+\.bin)(?:\.(?P<pid>\d+))?")
+# A fork of a process that was itself started anew under a name of its own has two pids in its name: the last is its.
+_CAPTURE_NAME = re.compile(r"(?P<base>.+?\.bin)(?:(?:\.\d+)*\.(?P<pid>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _read_into(table: MemrayTable, path: Path, top: int) -> None:
     try:
         table.processes.append(read_capture(path, top))
     except OSError as error:
-        table.unreadable[path.name] = _reason(path, error)
+        table.unreadable[path.name] = unreadable_reason(path, error)
 
 
 def read_capture(path: Path, top: int = 3) -> ProcessMemory:
@@ -165,7 +166,8 @@ def short_path(file: str) -> str:
         return file if not file.startswith("/") else "/".join(Path(file).parts[-2:])
 
 
-def _reason(path: Path, error: OSError) -> str:
+def unreadable_reason(path: Path, error: OSError) -> str:
+    """Return why memray could not read a capture."""
     if path.stat().st_size == 0:
         # Under --aggregate nothing is written before the file is closed, and forked workers never close it.
         return "0 bytes (memray run --aggregate loses forked workers; run it without)"
