@@ -1,4 +1,4 @@
-# make venv | bench | test | sanitize | fuzz | asv RANGE=... | clean
+# make venv | bench | memray | test | sanitize | fuzz | asv RANGE=... | clean
 # Needs Python >= 3.10, a C compiler, make and git. uv is used where it is installed, else pip.
 
 PYTHON ?= python3
@@ -62,7 +62,7 @@ endif
 # Empty outside a checkout, before its first commit, and in a folder of somebody else's checkout.
 HASH := $(shell [ -z "$$(git rev-parse --show-prefix 2>/dev/null)" ] && git rev-parse --verify -q --short=12 HEAD 2>/dev/null)
 ifeq ($(HASH),)
-ifneq ($(filter bench asv,$(MAKECMDGOALS)),)
+ifneq ($(filter bench memray asv,$(MAKECMDGOALS)),)
 $(error this is no git checkout with a commit (`git log -1` says why), and results are filed under commits: clone the repository)
 endif
 endif
@@ -78,10 +78,11 @@ ifndef RUN
 RUN := profiles/bench/$(shell date -u +%Y%m%dT%H%M%SZ)-$(HASH)-$(BENCH_MACHINE)
 endif
 
-.PHONY: help venv test lint types contracts pytest bench asv clean gone
+.PHONY: help venv test lint types contracts pytest bench memray asv clean gone
 help:
 	@echo "make venv     install everything into $(VENV)"
 	@echo "make bench    measure this commit: images, examples, loader, memory per worker (under 6 minutes)"
+	@echo "make memray   what the loader allocates: per process, and counted over commits; its limits (a minute)"
 	@echo "make test     lint, types, import contracts, tests"
 	@echo "make sanitize the C code without Python under ASan and UBSan, on every kernel (under a minute)"
 	@echo "make fuzz     libFuzzer on the C code for FUZZ_SECONDS (60); needs clang"
@@ -145,12 +146,14 @@ LOOK := --attribute rounds=1 --show-stderr
 ASV_LOG := $(RUN)/asv.log
 # asv exits with 2 where some benchmarks failed, and with 2 for a wrong option too.
 SOME_FAILED := [ $$code -eq 2 ] && ! grep -q "^usage: asv" "$(ASV_LOG)"
+# Never --aggregate: it loses the files of forked workers.
+CAPTURE = "$(PY)" -m memray run --quiet --follow-fork --force -o "$(RUN)/memray/load.bin" -m bench_core load --data "$(DATA)" --workers 2 --batches 20
 bench: venv
 	mkdir -p "$(RUN)/memray"
 	"$(PY)" -m bench_core prepare --out "$(DATA)"
 	"$(PY)" -m bench_core load --data "$(DATA)" --workers 0 --batches 100 --json > "$(RUN)/load-0-workers.json"
 	"$(PY)" -m bench_core load --data "$(DATA)" --workers 2 --batches 400 --json > "$(RUN)/load-2-workers.json"
-	"$(PY)" -m memray run --quiet --follow-fork --force -o "$(RUN)/memray/load.bin" -m bench_core load --data "$(DATA)" --workers 2 --batches 20
+	$(CAPTURE)
 	"$(PY)" -m asv machine --yes --machine "$(BENCH_MACHINE)" > "$(ASV_LOG)"
 	@echo "asv: every benchmark of this commit, a few minutes; $(ASV_LOG) grows meanwhile"
 	@code=0; \
@@ -159,6 +162,18 @@ bench: venv
 	if $(SOME_FAILED); then echo "asv: some benchmarks failed, see $(ASV_LOG)" >&2; code=0; fi; \
 	"$(BIN)/bench" summary "$(RUN)" || exit; \
 	if [ $$code -ne 0 ]; then echo "asv measured nothing: $$(grep . "$(ASV_LOG)" | tail -n 1)" >&2; exit 3; fi
+
+# The counts and the limits fail or change only where the code does: no quiet machine is needed for them.
+COUNTS := ^(allocations|worker_memory.Allocations)\.
+memray: venv
+	mkdir -p "$(RUN)/memray"
+	"$(PY)" -m bench_core prepare --out "$(DATA)"
+	$(CAPTURE)
+	"$(PY)" -m asv machine --yes --machine "$(BENCH_MACHINE)"
+	"$(PY)" -m asv run $(LOOK) --machine "$(BENCH_MACHINE)" --environment "existing:$(ABSOLUTE_VENV)/bin/python" \
+	    --set-commit-hash "$$(git rev-parse HEAD)" --bench '$(COUNTS)'
+	"$(PY)" -m pytest tests/bench_core/test_loader_memory.py
+	"$(BIN)/bench" summary "$(RUN)"
 
 # asv builds each commit of RANGE into an environment of its own; RANGE=landmarks measures the commits of the history
 # that is committed under profiles/asv. Measured on 2 cores: a minute for the environment, 4 for each commit, more for

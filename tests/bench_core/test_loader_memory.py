@@ -37,8 +37,8 @@ def warm(origins: OriginStore) -> OriginStore:
     return origins
 
 
-# What pytest-memray limits is the peak of the main process, in MiB; a batch has 4.5. Each limit is well below what twice
-# the allocations of a batch would take: 27 and 54.
+# What pytest-memray limits is the peak of the main process, in MiB; a batch has 4.5. Each limit is well below what
+# twice the allocations of a batch would take: 27 and 54.
 
 
 @pytest.mark.limit_memory("17 MB")

@@ -240,7 +240,7 @@ class TestBench:
         # asv builds each commit from git: there the tree does not count.
         assert f'--machine "{machine}" "HEAD^!"' in checkout.make("-n asv").stdout
 
-    @pytest.mark.parametrize("target", ["bench", "asv"])
+    @pytest.mark.parametrize("target", ["bench", "memray", "asv"])
     def test_without_git_or_a_commit(self, bare: Checkout, target: str) -> None:
         for prepare in ([], ["init", "-q"]):
             if prepare:
@@ -256,6 +256,24 @@ class TestBench:
         done = Checkout(inner, checkout.stub, checkout.run).make("bench")
         assert done.returncode == 2
         assert "this is no git checkout" in done.stderr
+
+
+class TestMemray:
+    def test_captures_counts_and_limits(self, checkout: Checkout) -> None:
+        done = checkout.make("memray")
+        assert done.returncode == 0, done.stderr
+        assert "the summary" in done.stdout
+        (capture,) = checkout.asked("-m memray run")
+        assert "--follow-fork" in capture
+        assert "--aggregate" not in capture
+        (counts,) = checkout.asked("-m asv run")
+        assert counts.endswith(r"--bench ^(allocations|worker_memory.Allocations)\.")
+        assert checkout.asked("-m pytest") == ["python -m pytest tests/bench_core/test_loader_memory.py"]
+
+    def test_a_count_that_fails_ends_it(self, checkout: Checkout) -> None:
+        done = checkout.make("memray", ASV_CODE="2", ASV_SAYS="failed")
+        assert done.returncode == 2
+        assert not checkout.asked("-m pytest")
 
 
 class TestAsv:
@@ -322,5 +340,5 @@ def test_one_process_runs_all_tests_where_it_is_asked_to(checkout: Checkout) -> 
 
 def test_help_names_the_targets(checkout: Checkout) -> None:
     shown = checkout.make("").stdout
-    for target in ("venv", "bench", "test", "sanitize", "fuzz", "asv", "clean"):
+    for target in ("venv", "bench", "memray", "test", "sanitize", "fuzz", "asv", "clean"):
         assert f"make {target}" in shown
