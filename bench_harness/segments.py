@@ -87,11 +87,12 @@ class State:
     Args:
         final: whether this is the dump of its end; without it the process was killed, and the segment is partial.
         reason: what the dump was made for: running, exit, SIGTERM, os._exit, ...
-        exception: one line about the exception that ended it.
+        exception: one line about the exception that ended it, or that a worker sent to the main process.
+        limits_bytes: limits of its memory at that moment, by name: RLIMIT_DATA.
         wall_s: seconds captured so far; cpu_s: user + system CPU seconds of the process in them.
         phases_s: seconds since the beginning at which a phase ended, by name (BOUNDARIES).
         frozen_s: seconds that freezing it there took, which belong to no phase.
-        uss_bytes, pss_bytes: of its own smaps_rollup at the dump of its end.
+        uss_bytes, pss_bytes: of its own smaps_rollup at the dump of its end; rss_bytes: at its last dump.
         warnings: what could not be captured, one line each.
     """
 
@@ -106,6 +107,8 @@ class State:
     frozen_s: dict[str, float] = field(default_factory=dict)
     uss_bytes: int | None = None
     pss_bytes: int | None = None
+    rss_bytes: int | None = None
+    limits_bytes: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 

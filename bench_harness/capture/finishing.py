@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench_harness.capture.endings import deaths_of, with_causes
 from bench_harness.capture.pipeline.aggregate import read_pipeline
+from bench_harness.memory.oom_kills import OomKills
 from bench_harness.profiles.merged import Merged
 from bench_harness.profiles.merging import merge
 from bench_harness.record import Record
@@ -27,6 +29,7 @@ class Run:
         environment, warnings: of the record.
         exited_well: whether the target ended with exit code 0.
         exit: its exit code and signal; wall: seconds with and without the engine; gpu: of GpuSampler.
+        oom_kills: by the kernel while it ran.
     """
 
     folder: Path
@@ -42,6 +45,7 @@ class Run:
     exit: dict[str, Any] = field(default_factory=dict)
     wall: dict[str, Any] = field(default_factory=dict)
     gpu: dict[str, Any] | None = None
+    oom_kills: OomKills = field(default_factory=OomKills)
 
 
 def finish_run(
@@ -55,18 +59,23 @@ def finish_run(
     head = [f"target: {run.target}, engine: {run.engine}, started {run.started}"]
     merged = merge(run.folder, roots=roots, log_functions=log_functions, text_head=head, keep_all=keep_all)
     pipeline = read_pipeline(run.folder / FOLDER)
+    deaths = deaths_of(run.folder / FOLDER, run.oom_kills, main_signal=run.exit.get("signal"))
     return Record(
         command="profile",
         argv=run.argv,
         started=run.started,
         wall_s=round(time.perf_counter() - run.clock, 3),
-        completed=run.exited_well and not merged.workers["missing"],
+        completed=run.exited_well and not merged.workers["missing"] and not any(map(_is_worker, deaths)),
         environment=run.environment,
         warnings=[*run.warnings, *merged.warnings, *pipeline.warnings],
-        workers=merged.workers,
+        workers=with_causes(merged.workers, deaths),
         artifacts=merged.artifacts,
         results=_results(run, merged, pipeline.results, pipeline.counts),
     )
+
+
+def _is_worker(death: Mapping[str, Any]) -> bool:
+    return bool(death["role"] == "worker")
 
 
 def drop_segments(folder: Path) -> None:

@@ -232,6 +232,7 @@ def enter(plan: Plan, identity: Identity) -> runtime.ProcessCapture:
                 on_boundary=capture.boundary,
                 on_warning=capture.state.warnings.append,
                 marks=PhaseMarks(capture.folder, identity.serial, capture.warn) if plan.phases else None,
+                on_failure=capture.failed,
             )
         )
         capture.at_dump.append(hooks.flush)

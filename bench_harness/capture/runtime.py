@@ -104,6 +104,7 @@ class ProcessCapture:
             state.wall_s = (time.perf_counter_ns() - self._start_ns) / 1e9
             state.cpu_s = (time.process_time_ns() - self._start_cpu_ns) / 1e9
             state.reason, state.final = reason, final
+            state.rss_bytes = own_rss()
             for action in self.at_dump:
                 action()
             if final:
@@ -126,6 +127,11 @@ class ProcessCapture:
             if error.errno is None:  # no error of the system: a signal handler of the target raised it
                 raise
             self.warn(f"a dump failed: {error.strerror or error}")
+
+    def failed(self, exception: str) -> None:
+        """Note an exception that did not end this process: torch sends those of a worker to the main process."""
+        self.state.exception = exception
+        self.state.limits_bytes = own_limits()
 
     def finish(self, reason: str, exception: str | None = None) -> None:
         """End the capture with its last dump; further calls do nothing.
@@ -279,6 +285,25 @@ def _all_signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def own_rss() -> int | None:
+    """Return this process's RSS in bytes, which takes microseconds (USS takes milliseconds); None but on Linux."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def own_limits() -> dict[str, int]:
+    """Return the limits of this process's memory that are set, in bytes: RLIMIT_DATA, RLIMIT_AS."""
+    try:
+        import resource
+    except ImportError:
+        return {}
+    found = {name: resource.getrlimit(getattr(resource, name))[0] for name in ("RLIMIT_DATA", "RLIMIT_AS")}
+    return {name: limit for name, limit in found.items() if limit != resource.RLIM_INFINITY}
 
 
 # SERIAL + this: whoever started the process has sent it SIGTERM.

@@ -26,6 +26,7 @@ from bench_harness.capture.requested import Target, add_target_arguments, resolv
 from bench_harness.capture.sweeping import sweep_target
 from bench_harness.config import Config, load_config
 from bench_harness.errors import CouldNotMeasureError, ExitCode, NothingMeasuredError, UsageError
+from bench_harness.memory.oom_kills import count_oom_kills
 from bench_harness.record import Record, utc_now
 from bench_harness.report import profile_text
 from bench_harness.report.sweep_plot import draw_sweep
@@ -164,8 +165,10 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
     beside = watcher.attached if watcher else lambda pid: contextlib.nullcontext()
     gpus = GpuSampler()
     gpus.start()
+    killed_before = count_oom_kills()
     outcome = supervisor.run_target(plan, target.command, beside, quiet=args.json)
     job.gpu = gpus.stop()
+    job.oom_kills = count_oom_kills().since(killed_before)
     refused = Path(plan.segments) / bootstrap.REFUSED
     if refused.exists():
         why = refused.read_text()

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bench_harness.record import Record
-from bench_harness.report import pipeline_text, units
+from bench_harness.report import deaths_text, pipeline_text, units
 from bench_harness.report.summary_text import conditions
 from bench_harness.report.tables import new_table, print_parts
 
@@ -61,7 +61,7 @@ def _delivered(workers: Mapping[str, Any]) -> str:
         return "no worker processes were started"
     line = f"{workers['delivered']} of {workers['expected']} workers delivered"
     missing = [_missing(row) for row in workers["missing"]]
-    return "\n".join([f"{line}; missing:" if missing else line, *missing])
+    return "\n".join([f"{line}; missing:" if missing else line, *missing, *deaths_text.lines(workers)])
 
 
 def _missing(row: Mapping[str, Any]) -> str:

@@ -40,6 +40,7 @@ class Context:
         on_boundary: told "setup" and "first" (segments.BOUNDARIES) at the end of these phases, each at most once.
         on_warning: told, in one line, what could not be measured or was changed.
         marks: told when loaders start their workers, and passes begin and end, and of Lightning's stages.
+        on_failure: told, in a worker, the exception that it sends to the main process.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Context:
     on_boundary: Callable[[str], None] = _ignore
     on_warning: Callable[[str], None] = _ignore
     marks: PhaseMarks | None = None
+    on_failure: Callable[[str], None] = _ignore
 
     def path(self, serial: str | None = None) -> Path:
         """Return the file of counters of a process, by default this one's."""

@@ -11,6 +11,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ TOTAL_FIELDS = ("batches", "samples", "idle_s", "fetch_s", "collate_s", "cpu_s",
 TOTALS = struct.Struct(f"={len(TOTAL_FIELDS)}d")
 FETCHING = struct.Struct("=2d")  # when the last fetch began and ended; it goes on if it ended before it began
 _FETCHING_OFFSET, _TOTALS_OFFSET, _ROWS_OFFSET = 32, 64, 64 + TOTALS.size
-RING_BYTES = _ROWS_OFFSET + RING_ROWS * ROW.size
+# How many items the last fetch asked for, and the first of them: what a worker that was killed was busy with.
+MAX_ITEMS = 64
+_ITEMS_OFFSET = _ROWS_OFFSET + RING_ROWS * ROW.size
+RING_BYTES = _ITEMS_OFFSET + (1 + MAX_ITEMS) * DOUBLE
 
 # One batch of a loader's loop, from the request for it to the next request; seconds, samples, bytes.
 BATCH_FIELDS = (
@@ -123,6 +127,14 @@ class Ring:
         """Write when the last fetch began, and when it ended, or 0."""
         FETCHING.pack_into(self._map, _FETCHING_OFFSET, began, ended)
 
+    def write_items(self, items: Sequence[Any]) -> None:
+        """Write which items are about to be fetched; those that are no numbers are forgotten."""
+        known = items[:MAX_ITEMS]
+        try:
+            struct.pack_into(f"={1 + len(known)}d", self._map, _ITEMS_OFFSET, len(items), *known)
+        except (struct.error, TypeError, ValueError):
+            struct.pack_into("=d", self._map, _ITEMS_OFFSET, 0.0)
+
     def fetched_within(self, start: float, end: float, batches: Iterable[int]) -> float:
         """Return for how long between two moments the worker fetched: one of `batches`, or what it fetches now."""
         rows = (self.read(index) for index in batches)
@@ -172,6 +184,45 @@ class Slot:
         for number in range(SAMPLE_ROWS // 2):
             to, of = (_SAMPLES_OFFSET + row * BATCH.size for row in (number, 2 * number))
             self._map[to : to + BATCH.size] = self._map[of : of + BATCH.size]
+
+
+@dataclass
+class Fetched:
+    """How far a worker came.
+
+    Args:
+        batches: that it fetched; last_batch: the number of the last one, as torch counts them.
+        fetching: whether it was in the middle of a fetch.
+        items: of its last fetch, the first MAX_ITEMS of `item_count`; empty where they are no numbers.
+    """
+
+    batches: int
+    last_batch: int | None
+    fetching: bool
+    items: list[int]
+    item_count: int
+
+
+def read_fetched(path: Path) -> Fetched | None:
+    """Return how far the worker that wrote a file came; None if no worker did.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    content = path.read_bytes()
+    if len(content) < RING_BYTES or _HEAD.unpack_from(content)[:2] != (_WORKER, VERSION):
+        return None
+    rows = (ROW.unpack_from(content, _ROWS_OFFSET + number * ROW.size) for number in range(RING_ROWS))
+    began, ended = FETCHING.unpack_from(content, _FETCHING_OFFSET)
+    count = int(struct.unpack_from("=d", content, _ITEMS_OFFSET)[0])
+    items = struct.unpack_from(f"={min(count, MAX_ITEMS)}d", content, _ITEMS_OFFSET + DOUBLE)
+    return Fetched(
+        batches=int(TOTALS.unpack_from(content, _TOTALS_OFFSET)[0]),
+        last_batch=max((int(row[0]) for row in rows if row[3]), default=None),
+        fetching=began > ended,
+        items=[int(item) for item in items],
+        item_count=count,
+    )
 
 
 def read_slots(path: Path) -> list[dict[str, Any]]:

@@ -265,7 +265,7 @@ class MainSide:
 
     # --- fetches in this process
 
-    def begin_fetch(self, samples: int) -> tuple[float, float]:
+    def begin_fetch(self, samples: int, items: Any) -> tuple[float, float]:
         """Return what `end_fetch` wants back."""
         self.collated = samples
         self.collate_start = 0.0

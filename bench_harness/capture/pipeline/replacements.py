@@ -195,7 +195,7 @@ def fetch_replacement(original: Any) -> Any:
         if side is None or STATE.depth:
             return original(self, index)
         try:
-            begun = side.begin_fetch(len(index) if isinstance(index, (list, tuple)) else 1)
+            begun = side.begin_fetch(len(index) if isinstance(index, (list, tuple)) else 1, index)
         except Exception as error:
             STATE.give_up(error)
             return original(self, index)

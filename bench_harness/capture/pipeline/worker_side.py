@@ -39,6 +39,7 @@ class WorkerSide:
         self._free_since = time.monotonic()
         self._cpu_s = time.process_time()
         self._fetch = _NO_FETCH
+        self._has_failed = False
         # Batches that the queue's thread has not pickled yet: identity of the queued tuple -> row.
         self._unpickled: dict[int, int] = {}
         self._pickled_until = 0.0
@@ -49,7 +50,7 @@ class WorkerSide:
 
     # --- around fetches
 
-    def begin_fetch(self, samples: int) -> tuple[float, Any]:
+    def begin_fetch(self, samples: int, items: Any) -> tuple[float, Any]:
         """Return what `end_fetch` wants back: start, and this thread's use of the CPU if it may be kept from it."""
         self.collated = samples
         start = time.monotonic()
@@ -58,6 +59,8 @@ class WorkerSide:
             self._context.on_boundary("setup")  # which takes a while: no part of the fetch
             start = self._free_since = time.monotonic()
         self.collate_start = 0.0
+        if not self._has_failed:  # the items of the failure are what matters
+            self._ring.write_items(items if isinstance(items, (list, tuple)) else (items,))
         self._ring.write_fetching(start, 0.0)
         return start, _used_by_thread() if self._unpickled else None
 
@@ -103,7 +106,9 @@ class WorkerSide:
 
     def _note(self, item: Any) -> None:
         index = item[0]
-        if type(index) is int and self._fetch[1]:
+        if type(item[1]).__name__ == "ExceptionWrapper":
+            self._failed(item[1])
+        elif type(index) is int and self._fetch[1]:
             start, end, collate_s, samples, stalled_s = self._fetch
             offset = Ring.offset(index)
             idle_s = max(0.0, start - self._free_since)
@@ -113,11 +118,27 @@ class WorkerSide:
             self._ring.write(offset, index, idle_s, start, end, collate_s, samples, used_s, stalled_s, 0.0, 0.0, 0.0)
             self._unpickled[id(item)] = offset
             self._fetch = _NO_FETCH
+            self._has_failed = False
             self._add(samples, idle_s, end - start - collate_s, collate_s, used_s)
             if self._phase == 1:
                 self._phase = 2
                 self._context.on_boundary("first")
         self._free_since = time.monotonic()
+
+    def _failed(self, wrapped: Any) -> None:
+        """Note an exception that torch sends to the main process: of a fetch, or of worker_init_fn.
+
+        The first, for it is raised there; without worker_init_fn's work the next fetches fail, each in its own way.
+        """
+        now = time.monotonic()
+        self._ring.write_fetching(now, now)
+        if self._has_failed:
+            return
+        self._has_failed = True
+        # The traceback's own lines are indented; what follows them is the exception, which may have many lines.
+        _, _, traceback = wrapped.exc_msg.rpartition("Traceback (most recent call last):\n")
+        said = [line for line in traceback.splitlines() if line and not line.startswith(" ")]
+        self._context.on_failure(said[0] if said else wrapped.exc_type.__name__)
 
     def _timed(self, dumps: Callable[..., Any]) -> Callable[..., Any]:
         unpickled, now = self._unpickled, time.monotonic
