@@ -102,23 +102,29 @@ def collect_memory() -> dict[str, Any]:
 
 def cgroup_limit_bytes(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return the tightest memory limit on the way from this process's cgroup (v1 or v2) to the root, None if none."""
-    limits = []
+    texts = [_read(path).strip() for path in cgroup_limit_files(proc, mount)]
+    limits = [int(text) for text in texts if text.isdigit()]
+    return min((limit for limit in limits if limit < _CGROUP_UNLIMITED_BYTES), default=None)
+
+
+def cgroup_limit_files(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> list[Path]:
+    """Return where the memory limits of this process's cgroups (v1 or v2) would stand, up to the root."""
+    files: list[Path] = []
     for line in _read(proc).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers == "":
-            limits += _limits_upwards(mount, path, "memory.max")
+            files += _upwards(mount, path, "memory.max")
         elif "memory" in controllers.split(","):
-            limits += _limits_upwards(mount / "memory", path, "memory.limit_in_bytes")
-    return min(limits, default=None)
+            files += _upwards(mount / "memory", path, "memory.limit_in_bytes")
+    return files
 
 
-def _limits_upwards(mount: Path, path: str, name: str) -> list[int]:
+def _upwards(mount: Path, path: str, name: str) -> list[Path]:
     # Inside a container the path may not exist below the mount; its root then holds the container's own limit.
     inner = mount / path.strip("/")
     folders = [inner, *(parent for parent in inner.parents if parent == mount or mount in parent.parents)]
-    texts = [_read(folder / name).strip() for folder in folders]
-    return [int(text) for text in texts if text.isdigit() and int(text) < _CGROUP_UNLIMITED_BYTES]
+    return [folder / name for folder in folders]
 
 
 def collect_load() -> dict[str, float] | None:
