@@ -6,7 +6,8 @@ HarnessError                   exit 2
 ├── RecordError                exit 2   a record.json that cannot be read or written: names the file and the field
 ├── MissingPackageError        exit 2   an optional package is absent: names what to install
 └── CouldNotMeasureError       exit 3   the measurement itself failed
-    └── NothingMeasuredError   exit 3   there was nothing to measure or to report
+    ├── NothingMeasuredError   exit 3   there was nothing to measure or to report
+    └── AttributionError       exit 3   the copied pages cannot be attributed: why, in one line
 
 A regression (exit 1) and an undecided verdict (exit 4) are results, not errors: commands return them as an `ExitCode`.
 """
@@ -54,3 +55,7 @@ class CouldNotMeasureError(HarnessError):
 
 class NothingMeasuredError(CouldNotMeasureError):
     """No measurement was found where one was expected."""
+
+
+class AttributionError(CouldNotMeasureError):
+    """Copied pages cannot be attributed to objects here, or not now; the message is the reason."""
