@@ -43,19 +43,13 @@ class PhaseMarks:
     Args:
         folder, serial: of the segments, and of this process.
         warn: told what could not be marked.
-        before_first_workers: given the loader whose workers start first.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        serial: str,
-        warn: Callable[[str], None],
-        before_first_workers: Callable[[Any], None] = lambda loader: None,
-    ) -> None:
+    def __init__(self, folder: Path, serial: str, warn: Callable[[str], None]) -> None:
+        # Given the loader whose workers start first.
+        self.before_first_workers: Callable[[Any], None] = lambda loader: None
         self._marker = Marker(folder / f"{serial}{MARKS}")
         self._warn = warn
-        self._before_first_workers = before_first_workers
         self._looked: set[str] = set()
 
     def loader(self, event: str, each: Pass, *, batches: int | None = None, loader: Any = None) -> None:
@@ -68,7 +62,7 @@ class PhaseMarks:
             first = not self._looked
             self._looked.add(each.name)
             if first:
-                self._before_first_workers(loader)
+                self.before_first_workers(loader)
 
     def stage(self, hook: str, trainer: Any) -> None:
         """Note a hook of Lightning's that begins or ends a stage."""

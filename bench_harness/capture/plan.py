@@ -26,6 +26,7 @@ class Plan:
         phases: mark when loaders start workers, passes begin and end, and Lightning's stages.
         memray: track allocations of every process meanwhile. Both memray and the engines that work inside a process
             want sys.setprofile: take "none" with it.
+        attribute: note whose objects the workers copy (bench_harness.memory.attribution).
         start_after: the target waits until this file exists: a profiler that watches from outside needs a moment.
     """
 
@@ -37,6 +38,7 @@ class Plan:
     overrides: Overrides = field(default_factory=Overrides)
     stop_after_batches: int | None = None
     phases: bool = False
+    attribute: bool = False
     start_after: str | None = None
     memray: MemrayOptions | None = None
 

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from bench_harness.capture import runtime, signals
+from bench_harness.capture import attributing, runtime, signals
 from bench_harness.capture.phase_marks import PhaseMarks
 from bench_harness.capture.pipeline import hooks, naming
 from bench_harness.capture.pipeline.context import Context
@@ -231,13 +231,22 @@ def enter(plan: Plan, identity: Identity) -> runtime.ProcessCapture:
                 stop_after_batches=plan.stop_after_batches,
                 on_boundary=capture.boundary,
                 on_warning=capture.state.warnings.append,
-                marks=PhaseMarks(capture.folder, identity.serial, capture.warn) if plan.phases else None,
+                marks=_marks(plan, identity, capture) if plan.phases else None,
                 on_failure=capture.failed,
             )
         )
         capture.at_dump.append(hooks.flush)
+    if plan.attribute and identity.role == "worker" and identity.start_method == "fork":
+        capture.at_end.append(attributing.note_copied(plan.folder, identity.serial, capture.warn))
     capture.start()
     return capture
+
+
+def _marks(plan: Plan, identity: Identity, capture: runtime.ProcessCapture) -> PhaseMarks:
+    marks = PhaseMarks(capture.folder, identity.serial, capture.warn)
+    if plan.attribute and identity.role != "worker":
+        marks.before_first_workers = attributing.before_first_workers(plan.folder, capture.warn)
+    return marks
 
 
 def _follow_torch() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench_harness.capture.engines import make_engine
 from bench_harness.capture.plan import Plan
 from bench_harness.memory import memray_run
+from bench_harness.memory.process_memory import read_held, read_rss_bytes
 from bench_harness.segments import MAIN, THREADS, Identity, State, write_atomically, write_document
 
 # Of the time of a process, at most, that its dumps while it runs may take.
@@ -53,6 +54,7 @@ class ProcessCapture:
         self.folder: Path = plan.folder
         self.children = 0  # processes started from here: the next serial
         self.at_dump: list[Callable[[], None]] = []
+        self.at_end: list[Callable[[], None]] = []  # once, before the last dump is written
         self._engine = make_engine(plan.engine, plan.interval_s)
         self._lock = threading.RLock()  # a signal may come in the middle of a dump, in the thread that dumps
         self._captured_thread = threading.get_ident()
@@ -104,11 +106,14 @@ class ProcessCapture:
             state.wall_s = (time.perf_counter_ns() - self._start_ns) / 1e9
             state.cpu_s = (time.process_time_ns() - self._start_cpu_ns) / 1e9
             state.reason, state.final = reason, final
-            state.rss_bytes = own_rss()
+            state.rss_bytes = read_rss_bytes(os.getpid())
             for action in self.at_dump:
                 action()
             if final:
-                state.uss_bytes, state.pss_bytes = own_memory()
+                held = read_held()
+                state.uss_bytes, state.pss_bytes = (held.uss_bytes, held.pss_bytes) if held else (None, None)
+                for action in self.at_end:
+                    action()
             self._write_frozen()
             with self._told_if_it_fails():
                 content = self._engine.content() if final else self._engine.changes(self._base)
@@ -287,15 +292,6 @@ def _all_signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def own_rss() -> int | None:
-    """Return this process's RSS in bytes, which takes microseconds (USS takes milliseconds); None but on Linux."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def own_limits() -> dict[str, int]:
     """Return the limits of this process's memory that are set, in bytes: RLIMIT_DATA, RLIMIT_AS."""
     try:
@@ -310,13 +306,3 @@ def own_limits() -> dict[str, int]:
 ENDED_BY_PARENT = ".terminated"
 # A file of this name in the folder of segments asks every process to make its last dump.
 STOP = "stop"
-
-
-def own_memory() -> tuple[int | None, int | None]:
-    """Return this process's USS and PSS in bytes, None where the kernel does not tell (Linux alone does)."""
-    try:
-        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return None, None
-    sizes = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines[1:])}
-    return sizes["Private_Clean"] + sizes["Private_Dirty"], sizes["Pss"]

@@ -4,28 +4,41 @@ Runs the target unmodified under supervision and watches the tree from outside; 
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench_harness import environment
-from bench_harness.capture import library, outside, supervisor
+from bench_harness.capture import attributing, bootstrap, library, outside, supervisor
+from bench_harness.capture.endings import LastSample, deaths_of, with_causes
 from bench_harness.capture.finishing import drop_segments
 from bench_harness.capture.pipeline.context import Overrides
 from bench_harness.capture.plan import Plan
 from bench_harness.capture.requested import add_target_arguments, resolve_target
 from bench_harness.config import load_config
-from bench_harness.errors import CouldNotMeasureError, ExitCode, UsageError
+from bench_harness.errors import AttributionError, CouldNotMeasureError, ExitCode, UsageError
+from bench_harness.memory.attribution.advice import advise, general_advice
+from bench_harness.memory.attribution.before_fork import CHILD
+from bench_harness.memory.attribution.pagemap import self_test
+from bench_harness.memory.attribution.result import attribute
 from bench_harness.memory.forecast import Run, fit
 from bench_harness.memory.marks import read_marks
+from bench_harness.memory.memray_pages import write_pages
+from bench_harness.memory.memray_run import MemrayOptions
+from bench_harness.memory.memray_table import read_table
+from bench_harness.memory.oom_kills import count_oom_kills
 from bench_harness.memory.process_memory import read_held
 from bench_harness.memory.sampler import TreeSampler
 from bench_harness.memory.timeline import Watched
+from bench_harness.optional import require
 from bench_harness.profiles.merging import labels_of, warnings_of, workers_of
 from bench_harness.profiles.phases import read_process
 from bench_harness.record import Record, utc_now
@@ -34,6 +47,7 @@ from bench_harness.run_folders import keep_record, run_folder
 from bench_harness.segments import FOLDER, Segment, read_segments
 from bench_harness.vram.target import parse_size
 
+MEMRAY = "memray"  # folder of captures in that of the run
 FORECAST_WORKERS = (1, 2, 4, 8, 16)
 
 
@@ -50,6 +64,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,...",
         help="for the forecast: run the target once per num_workers of its DataLoaders, as in 0,1,2",
     )
+    add("--attribute", action="store_true", help="whose objects do the workers copy? by owner and type (copy-on-write)")
+    add("--memray", action="store_true", help="count allocations with memray too: main and each worker, in one table")
+    add("--native", action="store_true", help="with --memray: name functions of C and C++ too")
+    add("--memray-html", action="store_true", help="with --memray: its pages per process, over time and of leaks")
     add("--batches", type=int, metavar="N", help="end the target after N batches of its busiest DataLoader")
     add("--out", type=Path, metavar="DIR", help="the run folder (default: a new one below profiles/)")
     add("--pid", type=int, metavar="PID", help="no target: watch a program that runs already, for --duration")
@@ -66,24 +84,29 @@ def run(args: argparse.Namespace) -> int:
     conditions, warnings = environment.collect()
     name = f"pid-{args.pid}" if args.pid is not None else resolve_target(args).name
     folder = _folder(args, name, started, conditions)
-    results: dict[str, Any] = {"target": name}
     if args.pid is not None:
-        watched = watch_pid(args.pid, args.duration, args.interval)
-        outcome, workers = supervisor.Outcome(0, None, args.duration, 0.0), None
+        seen = Seen(watch_pid(args.pid, args.duration, args.interval), supervisor.Outcome(0, None, args.duration, 0.0))
     else:
-        runs, outcome, watched, workers, said = _run_target(args, folder)
-        warnings += said
-        results |= {"exit": {"code": outcome.code, "signal": outcome.signal}, "forecast": forecast_of(args, runs)}
-    results = {"exit": {}, **results, **watched.results()}
+        seen = run_target(args, folder)
+    watched, outcome = seen.watched, seen.outcome
+    results = {
+        "target": name,
+        "exit": {"code": outcome.code, "signal": outcome.signal},
+        **watched.results(),
+        "forecast": forecast_of(args, seen.runs),
+        **seen.results,
+    }
+    missing = (seen.workers or {}).get("missing")
     record = Record(
         command="memory",
         argv=args.argv,
         started=started,
         wall_s=round(time.perf_counter() - clock, 3),
-        completed=outcome.code == 0 and not (workers or {}).get("missing"),
+        completed=outcome.code == 0 and not missing,
         environment=conditions,
-        warnings=warnings,
-        workers=workers,
+        warnings=[*warnings, *seen.warnings],
+        workers=seen.workers,
+        artifacts=seen.artifacts,
         results=results,
     )
     if watched.sampler.samples and importlib.util.find_spec("matplotlib"):
@@ -115,6 +138,10 @@ def check_flags(args: argparse.Namespace) -> None:
             raise UsageError(f"--{flag} {value}: expected seconds above 0")
     if args.batches is not None and args.batches < 1:
         raise UsageError(f"--batches {args.batches}: expected at least 1")
+    if (args.native or args.memray_html) and not args.memray:
+        raise UsageError("--native and --memray-html belong to --memray: give that too")
+    if args.memray:
+        require("memray", "memray")
     if args.limit:
         parse_size(args.limit)
     sweep_of(args)
@@ -146,38 +173,112 @@ def watch_pid(pid: int, duration_s: float, interval_s: float) -> Watched:
     return Watched(sampler, [], [], {}, begin_s, time.monotonic())
 
 
-def _run_target(
-    args: argparse.Namespace, folder: Path
-) -> tuple[list[Run], supervisor.Outcome, Watched, dict[str, Any], list[str]]:
-    """Run the target once per number of workers asked for; what is told is of the last run."""
+@dataclass
+class Seen:
+    """What was seen of a run; `runs` are those of the sweep, the rest is of the last of them."""
+
+    watched: Watched
+    outcome: supervisor.Outcome
+    runs: list[Run] = field(default_factory=list)
+    workers: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, str] = field(default_factory=dict)
+
+
+def run_target(args: argparse.Namespace, folder: Path) -> Seen:
+    """Run the target, once per number of workers asked for, and watch it."""
     target = resolve_target(args)
+    unsupported = self_test() if args.attribute else None
     runs: list[Run] = []
     for workers in sweep_of(args):
-        library.prepare_folder(folder, "memory")
-        plan = Plan(
-            str((folder / FOLDER).resolve()),
-            "none",
-            overrides=Overrides(workers),
-            stop_after_batches=args.batches,
-            phases=True,
-        )
-        sampler = TreeSampler(args.interval)
-        begin_s = time.monotonic()
+        plan = _plan(args, folder, workers, attribute=args.attribute and unsupported is None)
+        sampler, begin_s, killed_before = TreeSampler(args.interval), time.monotonic(), count_oom_kills()
         outcome = supervisor.run_target(plan, target.command, sampler.watching, quiet=args.json)
+        killed = count_oom_kills().since(killed_before)
+        _leave_out_census(plan, sampler)
         segments = read_segments(plan.folder)
         watched = Watched(sampler, segments, labels_of(segments), read_marks(plan.folder), begin_s, time.monotonic())
-        done = watched.run()
-        if done is not None:
-            runs.append(done)
+        runs += filter(None, [watched.run()])
         if outcome.code:
             break
-    delivered, said = _workers(segments, watched.labels)
-    return runs, outcome, watched, delivered, [*outcome.warnings, *said]
+    if (plan.folder / bootstrap.REFUSED).exists():
+        raise UsageError((plan.folder / bootstrap.REFUSED).read_text())
+    processes = [read_process(segment, label) for segment, label in zip(segments, watched.labels, strict=True)]
+    deaths = deaths_of(plan.folder, killed, main_signal=outcome.signal, samples=_last_samples(watched))
+    seen = Seen(watched, outcome, runs, with_causes(workers_of(processes), deaths))
+    seen.warnings += [*outcome.warnings, *warnings_of(processes)]
+    if unsupported is not None:
+        seen.warnings.append(f"--attribute is unsupported here: {unsupported}")
+    if plan.attribute:
+        _attribute(plan.folder, segments, seen)
+    if plan.memray is not None:
+        _read_memray(args, folder, segments, seen)
+    return seen
 
 
-def _workers(segments: Sequence[Segment], labels: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    processes = [read_process(segment, label) for segment, label in zip(segments, labels, strict=True)]
-    return workers_of(processes), warnings_of(processes)
+def _plan(args: argparse.Namespace, folder: Path, workers: int | None, *, attribute: bool) -> Plan:
+    library.prepare_folder(folder, "memory")
+    segments = (folder / FOLDER).resolve()
+    if attribute:
+        (segments / attributing.FOLDER).mkdir()
+    memray = None
+    if args.memray:
+        captures = (folder / MEMRAY).resolve()
+        shutil.rmtree(captures, ignore_errors=True)
+        captures.mkdir()
+        memray = MemrayOptions(str(captures), native=args.native)
+    return Plan(
+        str(segments),
+        "none",
+        overrides=Overrides(workers),
+        stop_after_batches=args.batches,
+        phases=True,
+        attribute=attribute,
+        memray=memray,
+    )
+
+
+def _leave_out_census(plan: Plan, sampler: TreeSampler) -> None:
+    with contextlib.suppress(OSError, ValueError):  # none was taken
+        sampler.leave_out(int((plan.folder / attributing.FOLDER / CHILD).read_text()))
+
+
+def _last_samples(watched: Watched) -> dict[int, LastSample]:
+    samples: dict[int, LastSample] = {}
+    for sample in watched.sampler.samples:
+        for pid, held in sample.processes.items():
+            samples[pid] = LastSample(held.uss_bytes, "USS", round(sample.time_s - watched.begin_s, 3))
+    return samples
+
+
+def _attribute(segments_folder: Path, segments: Sequence[Segment], seen: Seen) -> None:
+    expected = [segment.identity.serial for segment in segments if segment.identity.role == "worker"]
+    if not expected:
+        seen.warnings.append("--attribute: no DataLoader started workers, so nothing was copied")
+        return
+    try:
+        found = attribute(segments_folder / attributing.FOLDER, expected)
+    except AttributionError as error:
+        seen.warnings.append(f"--attribute: {error}")
+        return
+    seen.warnings += found.warnings
+    seen.results |= found.to_json()
+    seen.results["attribution_about"] |= {
+        "headline": found.headline(),
+        "advice": [*(advice.line() for advice in advise(found)), *general_advice(found)],
+    }
+
+
+def _read_memray(args: argparse.Namespace, folder: Path, segments: Sequence[Segment], seen: Seen) -> None:
+    table = read_table(folder / MEMRAY, [segment.identity for segment in segments])
+    seen.results["memray"] = table.to_json()
+    seen.warnings += table.warnings()
+    seen.artifacts["memray"] = MEMRAY
+    if args.memray_html:
+        pages = write_pages(folder / MEMRAY, table.processes, folder / MEMRAY)
+        seen.artifacts |= {name: path.relative_to(folder).as_posix() for name, path in pages.files.items()}
+        seen.warnings += pages.warnings
 
 
 def forecast_of(args: argparse.Namespace, runs: list[Run]) -> dict[str, Any] | None:

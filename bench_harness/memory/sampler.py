@@ -117,6 +117,11 @@ class TreeSampler:
         self._seen, self._rss_bytes = set(pids), rss_bytes
         self._next_s = end_s + max(self.interval_s, (time.thread_time() - begin_cpu_s) / _SHARE)
 
+    def leave_out(self, pid: int) -> None:
+        """Forget a process that was ours, and none of the target's."""
+        for sample in self.samples:
+            sample.processes.pop(pid, None)
+
     def _last_s(self) -> float:
         return self.samples[-1].time_s if self.samples else 0.0
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterable
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
 from bench_harness.errors import CouldNotMeasureError
+from bench_harness.memory.process_memory import read_held
 
 _ENDING_S = 1.0
 
@@ -23,13 +23,12 @@ def uss_bytes(pid: int) -> int:
     Raises:
         CouldNotMeasureError: no such process, one of another user, or a system without smaps_rollup (Linux has it).
     """
-    path = Path(f"/proc/{pid}/smaps_rollup")
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise CouldNotMeasureError(f"USS of process {pid} cannot be read: {path}: {error.strerror or error}") from None
-    private = (line.split() for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
-    return sum(int(kilobytes) for _, kilobytes, _ in private) * 1024
+    held = read_held(pid)
+    if held is None:
+        raise CouldNotMeasureError(
+            f"USS of process {pid} cannot be read: it is gone, another user's, or there is no /proc/{pid}/smaps_rollup"
+        )
+    return held.uss_bytes
 
 
 def loader_worker_uss_bytes(loader: Iterable[Any]) -> list[int]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench_harness.record import Record
+from bench_harness.report import deaths_text
+from bench_harness.report.memray_text import memray_parts
 from bench_harness.report.tables import new_table, print_parts
 from bench_harness.report.units import size
 
@@ -30,11 +32,14 @@ def memory_parts(record: Record, folder: str) -> Iterator[Any]:
         )
     yield from _attribution(results)
     yield from _forecast(results.get("forecast"))
+    if "memray" in results:
+        yield from memray_parts(results["memray"])
     workers = record.workers
     if workers and workers["expected"]:
         yield f"{workers['delivered']} of {workers['expected']} workers delivered"
         for row in workers["missing"]:
             yield f"missing: worker {row['worker']} of {row['loader']}, epoch {row['epoch']}: {row['reason']}"
+    yield from deaths_text.lines(workers or {})
     for warning in record.warnings:
         yield f"warning: {warning}"
     code = results["exit"]
@@ -104,8 +109,8 @@ def _forecast(forecast: Mapping[str, Any] | None) -> Iterator[str]:
         return
     yield ""
     yield (
-        f"forecast: {size(forecast['base_bytes'])} + {size(forecast['per_worker_bytes'])} per worker; "
-        + ", ".join(f"{size(row['peak_pss_bytes'])} with {row['workers']} workers" for row in forecast["rows"])
+        f"forecast: {size(forecast['base_bytes'])} + {size(forecast['per_worker_bytes'])} per num_workers: "
+        + ", ".join(f"{size(row['peak_pss_bytes'])} at {row['workers']}" for row in forecast["rows"])
     )
     if forecast["limit_bytes"] is not None:
         most = forecast["most_workers"]

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from bench_harness.record import Record
+from bench_harness.report.memory_text import memory_parts
+from bench_harness.report.tables import render_parts
+
 pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells what processes share"),
@@ -41,7 +45,7 @@ def uss_of_workers(record: dict[str, Any], loader: str = "train_loader") -> list
 def strings(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("strings")
-    return measured(folder, "--interval", 0.2, ROWS, "strings", 400_000, 2), folder
+    return measured(folder, "--interval", 0.2, "--attribute", "--limit", "64GB", ROWS, "strings", 400_000, 2), folder
 
 
 def test_strings_are_copied_and_an_array_is_not(strings: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
@@ -70,6 +74,7 @@ def test_the_record_holds_what_others_rely_on(strings: tuple[dict[str, Any], Pat
                      "val_loader pass 1", "teardown"]  # fmt: skip
     starts = [phase["start_s"] for phase in results["phases"]]
     assert starts == sorted(starts)
+    assert {row["role"] for row in results["processes"]} == {"main", "worker"}  # the census is none of the target's
     assert results["phases"][1]["batches"] == 400_000 // 64 // 32 + 1
     timeline = results["timeline"]
     assert all(len(row["pss_bytes"]) == len(timeline["time_s"]) for row in timeline["processes"])
@@ -79,15 +84,42 @@ def test_the_record_holds_what_others_rely_on(strings: tuple[dict[str, Any], Pat
     assert "<svg" in (folder / "run" / record["artifacts"]["plot_svg"]).read_text()
 
 
-def test_the_text_names_the_tree_and_the_phases(tmp_path: Path) -> None:
+def test_copied_pages_are_attributed(strings: tuple[dict[str, Any], Path]) -> None:
+    record, _ = strings
+    if any("unsupported here" in warning for warning in record["warnings"]):
+        pytest.skip("this kernel does not say which pages are copied")
+    results = record["results"]
+    rows = results["attribution"]
+    assert (rows[0]["owner"], rows[0]["type"]) == ("dataset.records", "str")
+    assert sum(row["share"] for row in rows) == pytest.approx(1, abs=0.01)
+    about = results["attribution_about"]
+    assert about["missing"] == []
+    assert "str in dataset.records" in about["headline"]
+    assert any("reference count" in line for line in about["advice"])
+    labels = {row["pid"]: row["peak_uss_bytes"] for row in results["processes"] if row["role"] == "worker"}
+    for worker, uss_bytes in zip(about["workers"], labels.values(), strict=True):
+        assert worker["copied_bytes"] + worker["new_bytes"] == pytest.approx(uss_bytes, abs=3e6)
+
+
+def test_memray_counts_beside(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    done = bench(tmp_path, "--out", "run", "--limit", "64GB", ROWS, "array", 50_000, 1)
-    assert done.returncode == 0, done.stderr
-    assert "the tree held" in done.stdout
-    assert "train_loader pass 0" in done.stdout
-    assert "forecast: " in done.stdout
-    assert "workers per loader fit into 64 GB" in done.stdout
-    assert "2 of 2 workers delivered" in done.stdout
+    pytest.importorskip("memray")
+    record = measured(tmp_path, "--memray", ROWS, "array", 20_000, 1)
+    rows = record["results"]["memray"]["processes"]
+    assert [row["label"] for row in rows] == ["main", "train_loader-worker-0-epoch-0", "val_loader-worker-0-epoch-0"]
+    assert all(row["allocations"] > 0 for row in rows)
+    assert (tmp_path / "run" / record["artifacts"]["memray"] / rows[0]["capture"]).exists()
+
+
+def test_the_text_names_the_tree_and_the_phases(strings: tuple[dict[str, Any], Path]) -> None:
+    _, folder = strings
+    text = render_parts(memory_parts(Record.read(folder / "run"), "run"))
+    assert "the tree held" in text
+    assert "train_loader pass 0" in text
+    assert "forecast: " in text
+    assert "workers per loader fit into 64 GB" in text
+    assert "4 of 4 workers delivered" in text
+    assert "copied per worker" in text
 
 
 def test_a_loader_without_workers_has_no_forecast(tmp_path: Path) -> None:
@@ -105,6 +137,7 @@ def test_a_killed_main_leaves_its_record(tmp_path: Path) -> None:
     record = json.loads(done.stdout)
     assert record["completed"] is False
     assert record["results"]["exit"]["signal"] == "SIGKILL"
+    assert record["workers"]["deaths"][0]["cause"]["signal"] == "SIGKILL"
     assert record["results"]["tree"]["before_fork_pss_bytes"] > 0
 
 
@@ -126,6 +159,7 @@ def test_a_program_that_runs_already(tmp_path: Path) -> None:
     [
         ([], "whose memory?"),
         (["nowhere.py"], "no such script"),
+        (["--native", ROWS], "belong to --memray"),
         (["--interval", "0", ROWS], "--interval 0.0: expected seconds above 0"),
         (["--batches", "0", ROWS], "--batches 0"),
         (["--limit", "much", ROWS], "much"),

@@ -21,6 +21,7 @@ from bench_harness.memory.megabytes import megabytes
 from bench_harness.segments import write_atomically
 
 PRESENT = "present.bin"
+CHILD = "census.pid"
 _REASON = "census.failed"
 _DEADLINE_S = 180.0
 # The walker in C keeps some 2 % of what it walks over, and the list of containers copies the pages they begin on;
@@ -45,7 +46,9 @@ def before_fork(folder: Path, roots: Mapping[str, Any], limit_bytes: int | None 
     _refuse_if_short(pagemap.count_pages(present) * pagemap.page_bytes(), limit_bytes)
     try:
         write_atomically(folder / PRESENT, present.tobytes())
-        _wait_for(_start(folder, roots))
+        child = _start(folder, roots)
+        (folder / CHILD).write_text(str(child))  # whoever watches the tree leaves it out
+        _wait_for(child)
     except OSError as error:
         raise AttributionError(f"the census before the fork failed: {error.strerror or error}") from None
     if not census_file.is_written(folder):

@@ -1,5 +1,6 @@
 """Iterates loaders over rows held as Python strings or as one NumPy array: rows.py strings|array ROWS WORKERS [how]."""
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ def main(kind, count, workers, how="run"):
         return DataLoader(Rows(kind, size), batch_size=32, num_workers=workers, persistent_workers=workers > 0)
 
     train_loader, val_loader = loader(count), loader(count // 4)
+    gc.freeze()  # else a collection in a worker, which comes or does not, writes to every object of the imports
     for _ in range(2):
         for _ in train_loader:
             if how == "die":
