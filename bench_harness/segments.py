@@ -11,6 +11,7 @@ SERIAL.prof                    cprofile engine: statistics up to the last dump: 
 SERIAL.stacks.json             sampling engines: Stacks up to the last dump
 SERIAL.threads.prof            cprofile engine: the same of its other threads, added up
 SERIAL.setup.prof, .first.prof (or .stacks.json)   the same, frozen at a boundary of phases
+SERIAL.facts.json              what `bench doctor` asked of it (bench_harness.capture.diagnosis)
 SERIAL.pipeline                counters of the data pipeline (bench_harness.capture.pipeline)
 
 While a process runs, SERIAL.prof and SERIAL.stacks.json may hold only what came after a boundary, and name it:

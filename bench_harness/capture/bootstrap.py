@@ -66,6 +66,8 @@ def main(present: Collection[str]) -> None:
     make_engine(plan.engine, plan.interval_s)  # for its imports, as long as nothing of the target's is on the path
     if plan.memray is not None:
         require("memray", "memray")
+    if plan.diagnose:
+        importlib.import_module("bench_harness.capture.diagnosis")  # likewise
     try:
         run = prepare(target, arguments, present)
     except NoTargetError as error:

@@ -79,7 +79,16 @@ def _evidence(
         fetched = read_fetched(segment.pipeline) if segment.pipeline is not None else None
     except OSError:
         fetched = None
-    return evidence if fetched is None else dataclasses.replace(evidence, **dataclasses.asdict(fetched))
+    if fetched is None:
+        return evidence
+    return dataclasses.replace(
+        evidence,
+        batches=fetched.batches,
+        last_batch=fetched.last_batch,
+        fetching=fetched.fetching,
+        items=fetched.items,
+        item_count=fetched.item_count,
+    )
 
 
 def _row(segment: Segment, death: Death) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Plan:
         memray: track allocations of every process meanwhile. Both memray and the engines that work inside a process
             want sys.setprofile: take "none" with it.
         attribute: note whose objects the workers copy (bench_harness.memory.attribution).
+        diagnose: whether to note facts about its loaders and workers (capture.diagnosis).
         start_after: the target waits until this file exists: a profiler that watches from outside needs a moment.
     """
 
@@ -41,6 +42,7 @@ class Plan:
     attribute: bool = False
     start_after: str | None = None
     memray: MemrayOptions | None = None
+    diagnose: bool = False
 
     @property
     def folder(self) -> Path:

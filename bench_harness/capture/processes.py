@@ -221,6 +221,7 @@ def enter(plan: Plan, identity: Identity) -> runtime.ProcessCapture:
         allow_watching()
     capture = runtime.ProcessCapture(plan, identity)
     signals.install()
+    diagnosis = _diagnosis(capture) if plan.diagnose else None
     if plan.pipeline:
         hooks.install(
             Context(
@@ -233,6 +234,8 @@ def enter(plan: Plan, identity: Identity) -> runtime.ProcessCapture:
                 on_warning=capture.state.warnings.append,
                 marks=_marks(plan, identity, capture) if plan.phases else None,
                 on_failure=capture.failed,
+                on_loader=diagnosis.loader_begins if diagnosis else None,
+                on_fetched=diagnosis.fetched if diagnosis else None,
             )
         )
         capture.at_dump.append(hooks.flush)
@@ -247,6 +250,12 @@ def _marks(plan: Plan, identity: Identity, capture: runtime.ProcessCapture) -> P
     if plan.attribute and identity.role != "worker":
         marks.before_first_workers = attributing.before_first_workers(plan.folder, capture.warn)
     return marks
+
+
+def _diagnosis(capture: runtime.ProcessCapture) -> Any:
+    from bench_harness.capture.diagnosis import Diagnosis  # a lot of imports, for `bench doctor` alone
+
+    return Diagnosis(capture)
 
 
 def _follow_torch() -> None:

@@ -5,6 +5,7 @@ The table is explicit and holds the one-line help, so that `bench --help` import
 
 COMMANDS = {
     "diff": "compare two captures of bench profile, function by function, per steady step",
+    "doctor": "say what will hurt a training run before it does: the machine, its limits, and a target's workers",
     "list": "list the named workloads of installed packages, or the runs that are kept; remove old ones",
     "memory": "run a program unmodified, and show how much it and its workers truly hold, over time",
     "profile": "run a program unmodified, and show where it and its workers spend their time, function by function",

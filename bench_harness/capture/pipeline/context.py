@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench_harness.capture.phase_marks import PhaseMarks
 from bench_harness.segments import PIPELINE, Role
@@ -41,6 +42,8 @@ class Context:
         on_warning: told, in one line, what could not be measured or was changed.
         marks: told when loaders start their workers, and passes begin and end, and of Lightning's stages.
         on_failure: told, in a worker, the exception that it sends to the main process.
+        on_loader: told a loader and its name before it makes an iterator.
+        on_fetched: told the data set after each fetch of a worker; None where nobody asks.
     """
 
     folder: Path
@@ -52,6 +55,8 @@ class Context:
     on_warning: Callable[[str], None] = _ignore
     marks: PhaseMarks | None = None
     on_failure: Callable[[str], None] = _ignore
+    on_loader: Callable[[Any, str], None] | None = None
+    on_fetched: Callable[[Any], None] | None = None
 
     def path(self, serial: str | None = None) -> Path:
         """Return the file of counters of a process, by default this one's."""

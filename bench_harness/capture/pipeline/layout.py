@@ -192,7 +192,7 @@ class Fetched:
 
     Args:
         batches: that it fetched; last_batch: the number of the last one, as torch counts them.
-        fetching: whether it was in the middle of a fetch.
+        fetching: whether it was in the middle of a fetch; began_s: when the last one began, by time.monotonic().
         items: of its last fetch, the first MAX_ITEMS of `item_count`; empty where they are no numbers.
     """
 
@@ -201,6 +201,7 @@ class Fetched:
     fetching: bool
     items: list[int]
     item_count: int
+    began_s: float
 
 
 def read_fetched(path: Path) -> Fetched | None:
@@ -222,6 +223,7 @@ def read_fetched(path: Path) -> Fetched | None:
         fetching=began > ended,
         items=[int(item) for item in items],
         item_count=count,
+        began_s=began,
     )
 
 

@@ -50,6 +50,8 @@ def iter_replacement(original: Any) -> Any:
         try:
             named = main.names.of(self, naming.caller_frame(1))
             loop = main.loop_of(named, self)
+            if main.context.on_loader is not None:
+                main.context.on_loader(self, named.name)
             starting.named, starting.epoch, starting.workers, starting.rings = named, named.iterators, 0, []
             named.iterators += 1
             this = Pass(named.name, starting.epoch, self.num_workers, bool(self.persistent_workers))
@@ -206,6 +208,8 @@ def fetch_replacement(original: Any) -> Any:
             STATE.depth = 0
         try:
             side.end_fetch(begun)
+            if STATE.worker is not None and STATE.context is not None and STATE.context.on_fetched is not None:
+                STATE.context.on_fetched(self.dataset)
         except Exception as error:
             STATE.give_up(error)
         return data
