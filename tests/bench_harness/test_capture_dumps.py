@@ -42,10 +42,10 @@ def test_cheap_dumps_come_at_every_turn(tmp_path: Path, monkeypatch: pytest.Monk
     capture.stop_dumping()
 
 
-def test_dear_dumps_take_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dear_dumps_take_a_tenth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dumps = Dumps(cpu_s=0.05, enough=2)
     begin_s = time.monotonic()
     capture = dumping(tmp_path, dumps, monkeypatch)
     assert dumps.came.wait(timeout=30)
-    assert time.monotonic() - begin_s >= 0.05 / 0.05  # however fast or busy the machine is
+    assert time.monotonic() - begin_s >= 0.05 / 0.1  # however fast or busy the machine is
     capture.stop_dumping()
