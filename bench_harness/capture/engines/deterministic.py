@@ -103,8 +103,7 @@ class CProfileEngine:
 
     def content(self) -> tuple[str, bytes]:
         """Return the statistics up to now, as pstats reads them; functions still open are not in them."""
-        own = [thread for thread in threading.enumerate() if not thread.name.startswith(HARNESS_THREADS)]
-        self._had_threads |= len(own) > 1
+        self._had_threads |= threading.active_count() > 1
         return PROFILE, marshal.dumps(table_of(self._profile.getstats()))
 
     def freeze(self) -> Callable[[], tuple[str, bytes]]:
@@ -145,15 +144,9 @@ class CProfileEngine:
     def _enter_thread(self, frame: FrameType, event: str, arg: Any) -> None:
         """Called for the first event of a new thread: its profiler takes this function's place."""
         sys.setprofile(None)
-        if threading.current_thread().name.startswith(HARNESS_THREADS):
-            return
         profile = _Profile()
         self._threads.append(profile)
         _ENABLE(profile)
-
-
-# The harness's own threads are not profiled.
-HARNESS_THREADS = "bench-"
 
 
 def _add(total: Table, table: Table) -> None:

@@ -17,7 +17,6 @@ from types import CodeType
 from typing import Any
 
 from bench_harness.call_entries import Key, Table
-from bench_harness.capture.engines.deterministic import HARNESS_THREADS
 from bench_harness.errors import UsageError
 from bench_harness.profiles.own_code import OwnCode
 from bench_harness.segments import PROFILE
@@ -45,7 +44,6 @@ class _Thread(threading.local):
         self.depth: dict[CodeType, int] = {}
         # By (function, caller): calls, outermost calls, own ns, inclusive ns of the outermost.
         self.counts: _Counts = {}
-        self.silent = threading.current_thread().name.startswith(HARNESS_THREADS)
         tables.append((threading.get_ident() == captured, self.counts))
 
 
@@ -130,9 +128,8 @@ class MonitoringEngine:
         if code in self._folded or not self._is_own(code):
             return _monitoring.DISABLE
         thread = self._thread
-        if not thread.silent:
-            thread.depth[code] = thread.depth.get(code, 0) + 1
-            thread.stack.append(_Open(code, time.perf_counter_ns()))
+        thread.depth[code] = thread.depth.get(code, 0) + 1
+        thread.stack.append(_Open(code, time.perf_counter_ns()))
         return None
 
     def _throw(self, code: CodeType, offset: int, error: BaseException) -> Any:
