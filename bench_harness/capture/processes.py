@@ -6,6 +6,7 @@ anew installs the capture there. Nothing is put on the user's PYTHONPATH or into
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing.process
 import os
 import signal
@@ -27,6 +28,7 @@ from bench_harness.segments import ANNOUNCED, EXIT_CODE, Identity, State, announ
 
 _TICKET = "_bench_ticket"
 _originals: dict[str, Any] = {}
+_EXEC = ("execv", "execve")  # the other functions of os call these
 
 
 @dataclass
@@ -57,6 +59,9 @@ def install() -> None:
     _install_for_good()
     _originals["_exit"] = os._exit
     os._exit = _exit  # type: ignore[assignment]
+    for name in _EXEC:
+        _originals[name] = getattr(os, name)
+        setattr(os, name, functools.partial(_exec, name))
 
 
 def uninstall() -> None:
@@ -66,6 +71,8 @@ def uninstall() -> None:
     BaseProcess.start = _originals["start"]  # type: ignore[method-assign]
     BaseProcess._bootstrap = _originals["_bootstrap"]  # type: ignore[attr-defined]
     os._exit = _originals["_exit"]
+    for name in _EXEC:
+        setattr(os, name, _originals[name])
     _originals.clear()
 
 
@@ -301,3 +308,25 @@ def _exit(code: int) -> None:
     if capture is not None:
         capture.finish("os._exit" if code == 0 else f"os._exit({code})")
     _originals["_exit"](code)
+
+
+def _exec(name: str, *args: Any, **named: Any) -> None:
+    """os.execv and os.execve: what comes after them is another program, so the last dump is made before."""
+    capture = runtime.current()
+    if capture is None or not _may_be_run(args[0] if args else named.get("path")):
+        _originals[name](*args, **named)
+        return
+    try:
+        capture.finish(f"os.{name}")
+        _originals[name](*args, **named)
+    except BaseException:
+        capture.resume()
+        raise
+
+
+def _may_be_run(path: Any) -> bool:
+    """Tell whether this may succeed: os.execvp tries one folder after the other, and a last dump takes its time."""
+    try:
+        return os.access(path, os.X_OK)
+    except (TypeError, ValueError):
+        return False

@@ -19,6 +19,7 @@ from bench_harness.segments import MAIN, THREADS, Identity, State, write_atomica
 # Of the time of a process, at most, that its dumps while it runs may take.
 _DUMPS_SHARE = 0.1
 _ATTEMPTS = 5  # at the last dump, where signal handlers raise in the middle of it
+_ANOTHER_THREAD = "ended from another thread: functions still open are not counted"
 _current: "ProcessCapture | None" = None
 
 
@@ -172,9 +173,22 @@ class ProcessCapture:
         if threading.get_ident() == self._captured_thread:
             self._engine.stop()
         else:
-            self.state.warnings.append("ended from another thread: functions still open are not counted")
+            self.warn(_ANOTHER_THREAD)
         memray_run.end()
         self._running = False
+
+    def resume(self) -> None:
+        """Go on after `finish`, whose reason did not come true; of functions then open, the time up to it is kept."""
+        global _current
+        with self._lock:
+            self._finished = self.state.final = False
+            if _ANOTHER_THREAD in self.state.warnings:  # the engine was not stopped
+                self.state.warnings.remove(_ANOTHER_THREAD)
+            else:
+                self._engine.start()
+            self._running = True
+            _current = self
+        self.start_dumping()
 
     def start_dumping(self) -> None:
         """Start the thread that dumps.

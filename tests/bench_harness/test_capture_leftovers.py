@@ -75,12 +75,13 @@ def test_a_capture_leaves_the_process_as_it_found_it(tmp_path: Path) -> None:
     faulthandler.register(signal.SIGUSR1, file=open("dumped.txt", "w"))
     hook = lambda *a: None
     threading.setprofile(hook)
-    before = [signal.getsignal(n) for n in signal.valid_signals()], signal.signal, os._exit
+    functions = lambda: (signal.signal, os._exit, os.execv, os.execve)
+    before = [signal.getsignal(n) for n in signal.valid_signals()], functions()
     for _ in range(2):
         with capture("run"):
             os.kill(os.getpid(), signal.SIGUSR1)
     os.kill(os.getpid(), signal.SIGUSR1)
-    print(before == ([signal.getsignal(n) for n in signal.valid_signals()], signal.signal, os._exit))
+    print(before == ([signal.getsignal(n) for n in signal.valid_signals()], functions()))
     print(threading.getprofile() is hook, _thread._count(), os.path.getsize("dumped.txt") > 0)
     """
     done = subprocess.run(
