@@ -25,7 +25,7 @@ from bench_harness.segments import (
 
 READY = "go"  # in the folder of segments: the watcher is attached, the target may start
 _RAW = "py-spy.json"
-_ATTACHED = "Sampling process"  # the beginning of py-spy's line on stderr once it samples
+_ATTACHED = "Sampling process"  # the beginning of py-spy's line once it samples: on stdout (0.4.3)
 
 
 class Watcher:
@@ -39,11 +39,9 @@ class Watcher:
     @contextlib.contextmanager
     def attached(self, pid: int) -> Iterator[None]:
         """Sample a process and its children meanwhile."""
-        spy = subprocess.Popen(
-            [*_command(self._plan.interval_s), "--output", str(self._raw), "--pid", str(pid)],
-            stdout=subprocess.DEVNULL,
-            stderr=(self._plan.folder / "py-spy.log").open("wb"),
-        )
+        command = [*_command(self._plan.interval_s), "--output", str(self._raw), "--pid", str(pid)]
+        with (self._plan.folder / "py-spy.log").open("wb") as log:
+            spy = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._wait_until_attached(spy)
             yield
