@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench_harness.capture.engines import make_engine
+from bench_harness.capture.engines import COUNTING, make_engine
 from bench_harness.capture.plan import Plan
 from bench_harness.memory import memray_run
 from bench_harness.memory.process_memory import read_held, read_rss_bytes
@@ -172,19 +172,19 @@ class ProcessCapture:
             return
         if threading.get_ident() == self._captured_thread:
             self._engine.stop()
-        else:
+            self._running = False
+        elif self.plan.engine in COUNTING:
             self.warn(_ANOTHER_THREAD)
         memray_run.end()
-        self._running = False
 
     def resume(self) -> None:
         """Go on after `finish`, whose reason did not come true; of functions then open, the time up to it is kept."""
         global _current
         with self._lock:
             self._finished = self.state.final = False
-            if _ANOTHER_THREAD in self.state.warnings:  # the engine was not stopped
+            if _ANOTHER_THREAD in self.state.warnings:
                 self.state.warnings.remove(_ANOTHER_THREAD)
-            else:
+            if not self._running:
                 self._engine.start()
             self._running = True
             _current = self

@@ -49,3 +49,18 @@ def test_dear_dumps_take_a_tenth_of_the_time(tmp_path: Path, monkeypatch: pytest
     assert dumps.came.wait(timeout=30)
     assert time.monotonic() - begin_s >= 0.05 / 0.1  # however fast or busy the machine is
     capture.stop_dumping()
+
+
+@pytest.mark.parametrize(("engine", "said"), [("cprofile", ["functions still open are not counted"]), ("none", [])])
+def test_what_an_end_from_another_thread_leaves_out(tmp_path: Path, engine: str, said: list[str]) -> None:
+    """Only what counts calls needs the captured thread for that; what goes on all the same has left out nothing."""
+    capture = ProcessCapture(Plan(str(tmp_path), engine), Identity("main"))
+    capture.start()
+    thread = threading.Thread(target=capture.finish, args=("SIGTERM, while it hung",))
+    thread.start()
+    thread.join()
+    warned = list(capture.state.warnings)
+    capture.resume()
+    capture.finish("exit")
+    assert [line.partition(": ")[2] for line in warned] == said
+    assert (capture.state.reason, capture.state.warnings) == ("exit", [])

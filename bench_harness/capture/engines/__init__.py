@@ -17,6 +17,7 @@ _INSIDE = {
     "py-spy": ("bench_harness.capture.engines.nothing", "NoEngine"),
 }
 ENGINES = tuple(_INSIDE)
+COUNTING = ("cprofile", "monitoring")  # calls: of a function that never returns they know nothing
 
 
 class Engine(Protocol):
