@@ -1,12 +1,12 @@
 """The texts of a merged run: who delivered, waiting, phases, then functions by cumulative time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from bench_harness.profiles.merged import Merged, share, shown_name
 from bench_harness.profiles.own_code import OwnCode, described
 from bench_harness.profiles.phases import PHASES, Captured, Phase
 from bench_harness.profiles.statistics import Cost, Function
-from bench_harness.profiles.waiting import KINDS, Account, Kind, add_accounts
+from bench_harness.profiles.waiting import KINDS, Account, add_accounts, for_whom
 
 MAX_ROWS = 200
 TOP_ROWS = 10
@@ -15,7 +15,6 @@ _TITLES: dict[Phase, str] = {
     "first": "The first batch",
     "steady": "Steady state",
 }
-_FOR_WHOM: dict[Kind, str] = {"for loader": "for the loader", "for main": "for main", "idle": "for something else (idle)"}
 
 
 def merged_text(merged: Merged, *, only_own: bool = False) -> str:
@@ -33,7 +32,8 @@ def process_text(merged: Merged, process: Captured, *, only_own: bool = False) -
     """Return the text of one process."""
     phases = {phase: process.phases.get(phase, Account()) for phase in PHASES}
     lines = [f"{process.label}: {_end_of(process)}", *merged.text_head]
-    lines += [*_waited(process.label, add_accounts(phases.values()), "of its captured time"), *_phases([process]), ""]
+    lines += [*_waited(process.label, add_accounts(phases.values()), "of its captured time", merged.phases)]
+    lines += [*_phases([process]), ""]
     lines += _tables(phases, merged.own_code, only_own, "steady" in process.phases, process.interval_s)
     return "\n".join(lines) + "\n"
 
@@ -82,15 +82,15 @@ def _waiting(merged: Merged) -> Iterable[str]:
     phase: Phase | None = "steady" if merged.has_steady else None
     of = "of its steady state" if merged.has_steady else "of its captured time"
     for role in merged.phases:
-        yield from _waited(role, merged.account(role, phase), of)
+        yield from _waited(role, merged.account(role, phase), of, merged.phases)
 
 
-def _waited(who: str, account: Account, of: str) -> Iterable[str]:
+def _waited(who: str, account: Account, of: str, roles: Collection[str]) -> Iterable[str]:
     for kind in KINDS:
         seconds = account.waiting[kind].own_s if kind in account.waiting else 0.0
         if seconds:
             part = share(seconds, account.captured_s)
-            yield f"{who} waited {seconds:.3g} s {_FOR_WHOM[kind]} ({part:.0%} {of})"
+            yield f"{who} waited {seconds:.3g} s {for_whom(kind, roles)} ({part:.0%} {of})"
     for why, seconds in account.left_out_s.items():
         yield f"{who}: {seconds:.3g} s left out ({why})"
 

@@ -7,7 +7,7 @@ A thread in the background that waits costs nobody anything: its time is left ou
 time.sleep and reading from files or sockets are calls of the user: they stay functions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -205,6 +205,13 @@ def _kind(asked: bool, role: Role) -> Kind:
     if not asked:
         return "idle"
     return "for loader" if role == "main" else "for main"
+
+
+def for_whom(kind: str, roles: Collection[str]) -> str:
+    """Say for whom was waited, in a run with these roles: main also waits for the results of a pool."""
+    if kind == "for loader" and "processes" in roles and "workers" not in roles:
+        return "for its processes"
+    return {"for loader": "for the loader", "for main": "for main"}.get(kind, "for something else")
 
 
 def account_of_stacks(folded: Folded, role: Role) -> Account:

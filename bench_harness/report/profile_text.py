@@ -1,10 +1,11 @@
 """The terminal report of `bench profile`, drawn from its record alone."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from bench_harness.profiles.waiting import for_whom
 from bench_harness.record import Record
 from bench_harness.report import deaths_text, pipeline_text, units
 from bench_harness.report.summary_text import conditions
@@ -15,7 +16,6 @@ TOP_OTHERS = 8
 MAX_PROCESSES = 24
 MAX_PLACE = 56
 LEAST_OF_THREADS = 0.05  # of the time captured in their processes' main threads
-_FOR_WHOM = {"for loader": "for the loader", "for main": "for main", "idle": "for something else"}
 
 
 def print_profile(record: Record, where: str) -> None:
@@ -33,7 +33,7 @@ def parts(record: Record, where: str) -> Iterable[Any]:
         yield f"\n{_delivered(record.workers)}"
     if results.get("processes"):
         yield from _processes(results["processes"], results.get("phases") or [])
-    yield from _waiting(results.get("waiting") or [])
+    yield from _waiting(results.get("waiting") or [], results.get("captured") or {})
     for role in _roles(results):
         yield from _functions(results, role)
     yield from _opening(record, where)
@@ -103,7 +103,7 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else units.seconds(value) if value else "0"
 
 
-def _waiting(rows: list[dict[str, Any]]) -> Iterable[str]:
+def _waiting(rows: list[dict[str, Any]], roles: Collection[str]) -> Iterable[str]:
     lines = []
     for row in rows:
         steady = bool(row.get("steady_seconds"))
@@ -111,7 +111,8 @@ def _waiting(rows: list[dict[str, Any]]) -> Iterable[str]:
         if share >= 0.001:
             of = "of its steady state" if steady else "of its captured time"
             much = f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
-            lines.append(f"{row['process']} waited {units.seconds(seconds)} {_FOR_WHOM[row['kind']]} ({much} {of})")
+            whom = for_whom(row["kind"], roles)
+            lines.append(f"{row['process']} waited {units.seconds(seconds)} {whom} ({much} {of})")
     if lines:
         yield "\n" + "\n".join(lines)
 
