@@ -41,8 +41,8 @@ def write_artifacts(merged: Merged, folder: Path, *, keep_all: bool = False) -> 
             room = _write_process(merged, process, folder, room)
     if merged.left_out:
         merged.warnings.append(
-            f"{len(merged.left_out)} files of single processes were left out: the run would have grown beyond "
-            f"{BUDGET_BYTES / 1e6:.3g} MB; --keep-all writes them"
+            f"files of single processes left out: {len(merged.left_out)} (the run would have grown beyond "
+            f"{BUDGET_BYTES / 1e6:.3g} MB; --keep-all writes them)"
         )
 
 

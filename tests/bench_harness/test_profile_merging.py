@@ -228,7 +228,7 @@ def test_files_of_processes_stay_within_the_budget(
     merged = merge(run)
     assert merged.left_out
     assert all(line.startswith("processes/") for line in merged.left_out)
-    assert f"{len(merged.left_out)} files of single processes were left out" in merged.warnings[-1]
+    assert f"files of single processes left out: {len(merged.left_out)} (" in merged.warnings[-1]
     assert set(merged.artifacts) == {"merged", "text", "lib_text"}
     written = [path for files in merged.files.values() for path in files.values()]
     assert sorted(f"processes/{path.name}" for path in (run / "processes").iterdir()) == sorted(written)
