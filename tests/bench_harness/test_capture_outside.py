@@ -20,10 +20,10 @@ def test_the_target_starts_once_py_spy_samples(tmp_path: Path) -> None:
     except MissingPackageError as error:
         pytest.skip(str(error))
     watcher = outside.Watcher(Plan(str(tmp_path), engine="py-spy", interval_s=0.01))
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as target:
-        with watcher.attached(target.pid):
-            said = (tmp_path / "py-spy.log").read_text()
-            target.communicate(b"\n")
+    command = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as target, watcher.attached(target.pid):
+        said = (tmp_path / "py-spy.log").read_text()
+        target.communicate(b"\n")
     if "ermission" in said or "rror:" in said:
         pytest.skip(f"py-spy may not look into processes here: {said}")
     assert "Sampling process" in said
