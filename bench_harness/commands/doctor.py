@@ -19,7 +19,7 @@ from bench_harness.capture.diagnosis import read_loaders
 from bench_harness.capture.endings import deaths_of
 from bench_harness.capture.patience import Patience
 from bench_harness.capture.plan import Plan
-from bench_harness.commands.profile import Target, resolve_target
+from bench_harness.capture.requested import Target, resolve_target
 from bench_harness.config import load_config
 from bench_harness.errors import CouldNotMeasureError, ExitCode, UsageError
 from bench_harness.memory.hazards.ends import Ended, check_ended
