@@ -15,6 +15,7 @@ from bench_harness.capture import runtime
 from bench_harness.capture.pipeline.aggregate import read_pipeline
 from bench_harness.memory.hazards.handles import find_handles
 from bench_harness.memory.hazards.loader import LoaderFacts, WorkerFacts, loader_from, look_at_loader
+from bench_harness.memory.process_memory import read_held
 from bench_harness.segments import Segment, read_segments, write_atomically
 
 FACTS = ".facts.json"
@@ -49,7 +50,8 @@ class Diagnosis:
     def _note_loader(self, loader: Any, name: str) -> None:
         handles = find_handles(loader.dataset)
         _opened_before[:] = [(handle.path, value) for handle, value in handles]
-        _, pss_bytes = runtime.own_memory()
+        held = read_held()
+        pss_bytes = held.pss_bytes if held else None
         facts = look_at_loader(loader, name, [handle for handle, _ in handles], base_pss_bytes=pss_bytes)
         self._loaders[name] = dataclasses.asdict(facts) | {"began_s": time.monotonic()}
         self._write({"loaders": list(self._loaders.values())})
