@@ -208,8 +208,8 @@ def _kind(asked: bool, role: Role) -> Kind:
 
 
 def for_whom(kind: str, roles: Collection[str]) -> str:
-    """Say for whom was waited, in a run with these roles: main also waits for the results of a pool."""
-    if kind == "for loader" and "processes" in roles and "workers" not in roles:
+    """Say for whom was waited, where something was captured of these roles: main also waits for a pool's results."""
+    if kind == "for loader" and "workers" not in roles:
         return "for its processes"
     return {"for loader": "for the loader", "for main": "for main"}.get(kind, "for something else")
 

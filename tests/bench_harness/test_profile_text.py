@@ -97,7 +97,7 @@ def text_of(shown: Record, where: str = "runs/a b") -> str:
 def test_without_a_loader_main_waits_for_its_processes() -> None:
     """Of a pool, for example."""
     waited = {"process": "main", "kind": "for loader", "seconds": 1.0, "share": 0.5}
-    text = text_of(record(waiting=[waited], captured={"main": {"seconds": 2.0}, "processes": {"seconds": 2.0}}))
+    text = text_of(record(waiting=[waited], captured={"main": {"seconds": 2.0}}))
     assert "main waited 1 s for its processes (50% of its captured time)" in text.splitlines()
 
 
