@@ -46,7 +46,9 @@ def test_a_process_of_a_pool_may_replace_itself(bench: Bench) -> None:
     done = bench(script)
     assert done.lines[0] == "5", done.err
     assert done.calls("processes")["work"] == 1
-    assert done.record.workers == {"expected": 1, "delivered": 1, "missing": []}
+    workers = done.record.workers
+    assert workers is not None
+    assert (workers["expected"], workers["delivered"], workers["missing"]) == (1, 1, [])
 
 
 @pytest.mark.parametrize("engine", INSIDE)
