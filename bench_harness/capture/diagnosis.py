@@ -97,6 +97,11 @@ def read_loaders(folder: Path) -> list[LoaderFacts]:
     return [_with_others(facts, found) for facts in found]
 
 
+def loaders_with_workers(folder: Path) -> list[str]:
+    """Return the names of the loaders of a run that have workers, looked at or not."""
+    return [loop["name"] for loop in read_pipeline(folder).results["loaders"] if loop.get("num_workers")]
+
+
 def _workers(folder: Path, segments: Sequence[Segment], serial: str, loader: str, began_s: float) -> list[WorkerFacts]:
     found = []
     for segment in segments:

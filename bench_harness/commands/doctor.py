@@ -15,7 +15,7 @@ from typing import Any
 
 from bench_harness import environment
 from bench_harness.capture import bootstrap, supervisor
-from bench_harness.capture.diagnosis import read_loaders
+from bench_harness.capture.diagnosis import loaders_with_workers, read_loaders
 from bench_harness.capture.endings import deaths_of
 from bench_harness.capture.patience import Patience
 from bench_harness.capture.plan import Plan
@@ -136,13 +136,15 @@ def _look_at(target: Target, args: argparse.Namespace) -> tuple[_Seen, list[str]
             raise CouldNotMeasureError(f"{target.name}: it ended with {outcome.code} before anything was seen of it")
         deaths = deaths_of(folder, kills, main_signal=outcome.signal)
         loaders = read_loaders(folder)
+        names = loaders_with_workers(folder)
         ended = Ended(
             code=outcome.code,
             signal=outcome.signal,
             exception=segments[0].state.exception,
             hung=patience.hung,
             deaths=deaths,
-            has_workers=bool(loaders),
+            has_workers=bool(names or loaders),
+            unseen=[name for name in names if name not in {facts.name for facts in loaders}],
         )
         told = [
             f"{segment.identity.label()}: {line}" for segment in segments if segment.state for line in _told(segment)

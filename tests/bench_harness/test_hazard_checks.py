@@ -204,7 +204,10 @@ def test_the_end_of_a_run_is_judged() -> None:
     cause = {"kind": "exit", "text": "left with exit code 3", "remedy": ""}
     (died,) = check_ended(Ended(code=1, deaths=[{"role": "worker", "loader": "train", "worker": 2, "cause": cause}]))
     assert died.seen == "train worker 2 died (exit): left with exit code 3"
-    assert [found.check for found in check_ended(Ended(has_workers=False))] == ["workers"]
+    assert [found.level for found in check_ended(Ended(has_workers=False))] == ["note"]
+    assert [found.level for found in check_ended(Ended(unseen=["train"]))] == [
+        "fatal"
+    ]  # measured nothing is never fine
     assert [found.check for found in check_ended(Ended(code=143, hung=["worker 0"], has_workers=False))] == ["hang"]
 
 

@@ -17,6 +17,7 @@ class Ended:
         hung: workers that came no further, in words; then the target was ended by us.
         deaths: rows of capture.endings.deaths_of.
         has_workers: whether a DataLoader with workers was iterated.
+        unseen: names of loaders with workers that could not be looked at.
     """
 
     code: int = 0
@@ -25,11 +26,16 @@ class Ended:
     hung: Sequence[str] = ()
     deaths: Sequence[Mapping[str, Any]] = ()
     has_workers: bool = True
+    unseen: Sequence[str] = ()
 
 
 def check_ended(ended: Ended) -> list[Finding]:
     """Return what is to be said about the end of a run."""
     found = [_hung(ended)] if ended.hung else _died(ended) or _failed(ended)
+    if ended.unseen:
+        why = "whether it is fine is not known: see the warnings"
+        do = "report it, with the warnings"
+        found.append(Finding("workers", "fatal", f"not looked at: {', '.join(ended.unseen)}", why, do))
     if not ended.has_workers and not ended.hung and not ended.code:
         why = "threads, sharing and limits matter where workers load data; nothing of it could be seen"
         do = "give arguments by which the target loads data in workers"
