@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench_harness.capture.pipeline import hooks
+from bench_harness.capture.pipeline.context import Context
 
 torch = pytest.importorskip("torch")
 DataLoader = torch.utils.data.DataLoader
@@ -24,6 +28,18 @@ class Items(torch.utils.data.Dataset):
         if self.seconds:
             time.sleep(self.seconds)
         return torch.full((3,), index), self.value
+
+
+class SpawnedItems(Items):
+    """Installs the hooks where it is unpickled: after torch was imported, before the worker's loop runs."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(20)
+        self.folder = folder
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        hooks.install(Context(self.folder, "main.1", "worker"))
 
 
 def forked(*args: Any, **kwargs: Any) -> Any:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hooked_loaders import DataLoader, Items, forked, iterate
+from hooked_loaders import DataLoader, Items, SpawnedItems, forked, iterate
 from pipeline_capture import Capture
 
 from bench_harness.capture.pipeline import hooks, layout
 from bench_harness.capture.pipeline.aggregate import read_pipeline
-from bench_harness.capture.pipeline.context import Context
 
 torch = pytest.importorskip("torch")
 
@@ -190,18 +189,6 @@ def test_workers_that_are_not_forked(capture: Capture, method: str) -> None:
     assert sum(len(batch) for batch, _ in loader) == 20
     loop = capture.loop("loader")
     assert (loop["samples"], loop["matched_share"]) == (20, 1)
-
-
-class SpawnedItems(Items):
-    """Installs the hooks where it is unpickled: after torch was imported, before the worker's loop runs."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(20)
-        self.folder = folder
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        hooks.install(Context(self.folder, "main.1", "worker"))
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:

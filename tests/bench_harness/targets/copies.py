@@ -11,11 +11,11 @@ from dataclasses import asdict
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from bench_harness.capture.runtime import own_memory
 from bench_harness.memory.attribution.advice import advise, general_advice
 from bench_harness.memory.attribution.before_fork import before_fork
 from bench_harness.memory.attribution.copied_pages import worker_ends
 from bench_harness.memory.attribution.result import attribute
+from bench_harness.memory.process_memory import read_held
 
 ROWS = 500_000
 READ = ROWS // 8  # of 51 strings on a page
@@ -72,7 +72,8 @@ def read_all(data: Data, folder: Path, serial: str) -> None:
 
 def note(folder: Path, serial: str) -> None:
     """Leave the copied pages, and the USS to compare them with."""
-    uss_bytes, _ = own_memory()
+    held = read_held()
+    uss_bytes = held.uss_bytes if held else None
     worker_ends(folder, serial)
     (folder / f"{serial}.uss").write_text(str(uss_bytes))
 
