@@ -65,7 +65,7 @@ def is_installed(kind: str) -> bool:
         "psutil",
         *(["pandas"] if any(word in kind for word in ("pandas", "categor", "groups")) else []),
     ]
-    packages += ["pyarrow"] if kind == "pandas str" else []
+    packages += ["pyarrow"] if kind in ("pandas str", "pandas str, two chunks") else []
     return sys.platform == "linux" and all(importlib.util.find_spec(package) for package in packages)
 
 

@@ -103,11 +103,12 @@ def measure(options: argparse.Namespace, record: dict[str, Any], file: Path) -> 
         asked = {runs.key(*one) for one in runs.combinations(kinds, options.sizes, options.methods)}
         record["results"] = {name: told for name, told in record["results"].items() if name not in asked}
     record["conditions"] = runs.conditions(CHECKOUT)
-    runs.measure(runs.combinations(kinds, options.sizes, options.methods), record["results"], keep, progress)
+    source = runs.source_of(CHECKOUT, "examples/storages")
+    runs.measure(runs.combinations(kinds, options.sizes, options.methods), record["results"], source, keep, progress)
     if options.again or "origins" not in record:
         from storages import origins
 
-        record["origins"] = origins.measure()
+        record["origins"] = origins.measure() | {"source": runs.source_of(CHECKOUT, "bench_core")}
     keep()
 
 

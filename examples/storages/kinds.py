@@ -57,10 +57,12 @@ def column(tags, dtype):
 
     if dtype == "category":
         return pandas.Categorical.from_codes(np.arange(len(tags)) // GROUP, tags[::GROUP].astype("U"))
-    if dtype == "str":
+    if dtype in ("str", "str, two chunks"):
         import pyarrow
 
-        return pandas.StringDtype("pyarrow", np.nan).__from_arrow__(pyarrow.array(tags, "binary").cast("string"))
+        parts = [tags] if dtype == "str" else np.array_split(tags, 2)
+        chunks = [pyarrow.array(part, "large_binary").cast("large_string") for part in parts]
+        return pandas.StringDtype("pyarrow", np.nan).__from_arrow__(pyarrow.chunked_array(chunks))
     dtype = pandas.StringDtype("python", np.nan) if dtype == "str in objects" else dtype
     return pandas.Series(tags.astype("U").tolist(), dtype=dtype)
 
@@ -145,6 +147,7 @@ KINDS = {
     "pandas object": (functools.partial(frame, dtype=object), read_frame),
     "pandas str in objects": (functools.partial(frame, dtype="str in objects"), read_frame),
     "pandas str": (functools.partial(frame, dtype="str"), read_frame),
+    "pandas str, two chunks": (functools.partial(frame, dtype="str, two chunks"), read_frame),
     "pandas categorical": (functools.partial(frame, dtype="category"), read_frame),
     "categorical, no weight": (functools.partial(frame, dtype="category", names=NAMES[:3]), read_frame),
     "categorical, no weight, float32": (

@@ -127,10 +127,11 @@ def test_what_does_not_fit_is_left_out_and_named(
     monkeypatch.setattr(make.runs.psutil, "virtual_memory", lambda: type("Memory", (), {"available": free}))
     results = {"numpy | small | fork": pss(1e8, 2e8, 3e8), "numpy | medium | fork": pss(1e8, 3e8, 5e8)}
     kept: list[int] = []
-    make.runs.measure([("numpy", "full", "fork")], results, lambda: kept.append(1), kept.append)
+    make.runs.measure([("numpy", "full", "fork")], results, "a tree", lambda: kept.append(1), kept.append)
     assert loaders == asked
     assert len(kept) == 2  # kept, and told
     told = results["numpy | full | fork"]
+    assert told["source"] == "a tree"
     assert ("skipped_needs_bytes" in told) == (asked != [2])
     assert ("training" in told) == bool(asked)
 

@@ -26,8 +26,9 @@ def render(record: Mapping[str, Any], folder: str) -> str:
     conditions, results = record["conditions"], record["results"]
     _, title = largest_size(record)
     return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        {name: conditions[name] for name in ("date", "commit", "cpu", "cores", "kernel", "python")},
+        {name: conditions[name] for name in ("date", "cpu", "cores", "kernel", "python")},
         packages=", ".join(f"{name} {version}" for name, version in conditions["packages"].items()),
+        sources=_sources(results),
         memory=f"{conditions['memory_bytes'] / 1e9:.0f} GB",
         command=COMMAND,
         workers=WORKERS,
@@ -40,16 +41,29 @@ def render(record: Mapping[str, Any], folder: str) -> str:
     )
 
 
+def _sources(results: Mapping[str, Any]) -> str:
+    """Return the versions of examples/storages that were measured; of a second one, which storages."""
+    kinds: dict[str, list[str]] = {}
+    for name, told in results.items():
+        of_this = kinds.setdefault(told["source"], [])
+        kind = name.partition(" | ")[0]
+        if kind not in of_this:
+            of_this.append(kind)
+    first, *others = sorted(kinds, key=lambda source: -len(kinds[source]))
+    return "".join([f"`{first}`", *(f"; {' and '.join(map(repr, kinds[each]))}: `{each}`" for each in others)])
+
+
 def _sizes(results: Mapping[str, Any]) -> list[str]:
     return [name for name in reversed(SIZES) if any(f"| {name} |" in run for run in results)]
 
 
 def _origins(measured: Mapping[str, Any] | None) -> dict[str, str]:
     if measured is None:
-        return dict.fromkeys(("n_origins", "n_tags", "store_size", "net_uss"), "(not measured)")
+        return dict.fromkeys(("n_origins", "n_tags", "store_size", "net_uss", "store_source"), "(not measured)")
     return {
         "n_origins": f"{measured['origins']:,}",
         "n_tags": f"{measured['tags']:,}",
         "store_size": f"{measured['store_bytes'] / 1e6:,.0f} MB",
+        "store_source": measured["source"],
         "net_uss": f"{round(measured['net_uss_bytes'] / 1e6, 2) + 0.0:.2f} MB",
     }

@@ -31,7 +31,7 @@ def draw(results: Mapping[str, Any], size: str, title: str) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_yticks(range(len(kinds)), kinds, fontsize=8)
     handles = [figure.axes[0].barh([0], [0], color=colour) for colour in COLOURS.values()]
-    figure.axes[1].legend(handles, list(LABELS.values()), frameon=False, fontsize=8, loc="lower right")
+    figure.axes[0].legend(handles, list(LABELS.values()), frameon=False, fontsize=8, loc="lower right")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=100, metadata={"Software": None})

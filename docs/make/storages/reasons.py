@@ -22,6 +22,10 @@ REASONS = {
         "With pyarrow the column is one buffer of characters and one of offsets: no objects, nothing is written. What "
         "a worker adds, as for every frame below, is the heap of pandas."
     ),
+    "pandas str, two chunks": (
+        "As a column comes from pandas.concat, or from a Parquet file with several row groups. To take rows of it, the "
+        "chunks are first put together: each worker comes to hold a copy of the whole column, whichever rows it reads."
+    ),
     "pandas categorical": "Small integers in one buffer; only the 12,500 categories are objects.",
     "categorical, no weight": "A column less, which every process shares anyway: it is main that shrinks.",
     "categorical, no weight, float32": "Half the bytes in main. The workers copy nothing of the numbers either way.",

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from bench_harness import environment
+from bench_harness.git import git_output
 from benchmarks import storages
 
 SIZES = {"small": 20_000, "medium": 200_000, "full": 2_000_000}
@@ -37,10 +38,11 @@ def combinations(kinds: Iterable[str], sizes: Iterable[str], methods: Iterable[s
 def measure(
     wanted: Iterable[tuple[str, str, str]],
     results: Results,
+    source: str,
     keep: Callable[[], None],
     progress: Callable[[str], None],
 ) -> None:
-    """Measure what `results` lacks, in place; `keep` is called after each run.
+    """Measure what `results` lacks, in place; `keep` is called after each run, `source` is kept with each result.
 
     Raises:
         FailedRun: a run failed.
@@ -48,7 +50,7 @@ def measure(
     for one in wanted:
         name = key(*one)
         if name not in results and storages.is_installed(one[0]):
-            results[name] = _measured(*one, results)
+            results[name] = _measured(*one, results) | {"source": source}
             keep()
             progress(f"{name}: {_told(results[name])}")
 
@@ -79,12 +81,18 @@ def _told(told: dict[str, Any]) -> str:
     return " -> ".join(f"{told[name]['pss_bytes'] / 1e6:.0f} MB" for name in phases) or "left out"
 
 
+def source_of(checkout: Path, folder: str) -> str:
+    """Return git's id of the content of a folder: what a result was measured with, in whichever commit it is."""
+    tree = git_output(checkout, "rev-parse", "--short=12", f"HEAD:{folder}") or "unknown"
+    edited = git_output(checkout, "status", "--porcelain", "--", folder)
+    return tree + (" with edits" if edited else "")
+
+
 def conditions(checkout: Path) -> dict[str, Any]:
     """Return where and with what this was measured."""
     found, _ = environment.collect(checkout)
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "commit": (found["git"]["commit"] or "unknown")[:12] + (" with edits" if found["git"]["dirty"] else ""),
         "cpu": found["cpu"]["model"],
         "cores": found["cpu"]["logical_count"],
         "memory_bytes": found["memory"]["total_bytes"],
