@@ -119,7 +119,12 @@ def is_installed(engine: str) -> bool:
 
 
 def profiled(engine: str) -> list[str]:
-    """Return the command before a script that profiles it, into a folder that `run_once` provides."""
+    """Return the command before a script that profiles it, into a folder that `run_once` provides.
+
+    Besides the engines there is "memory": `bench memory` in place of `bench profile`.
+    """
+    if engine == "memory":
+        return [sys.executable, "-m", "bench_harness", "memory", "--out", "run"]
     return [sys.executable, "-m", "bench_harness", "profile", "--engine", engine, "--out", "run"]
 
 

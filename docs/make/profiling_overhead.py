@@ -1,4 +1,4 @@
-"""Measure what `bench profile` costs a program, by engine, and TraceML beside it where it is installed.
+"""Measure what `bench profile` costs a program, by engine, `bench memory` (the engine "memory"), and TraceML beside.
 
     python docs/make/profiling_overhead.py [--rounds 15] [--batches 500] [--engines none py-spy pyinstrument cprofile]
                                            [--traceml PATH/TO/traceml] [--json FILE]
@@ -35,7 +35,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure what bench profile costs a program, by engine.")
     parser.add_argument("--rounds", type=int, default=overhead.LONG.rounds)
     parser.add_argument("--batches", type=int, default=overhead.LONG.batches, help="of each run")
-    parser.add_argument("--engines", nargs="+", default=overhead.ENGINES, choices=[*overhead.ENGINES, "monitoring"])
+    parser.add_argument(
+        "--engines", nargs="+", default=overhead.ENGINES, choices=[*overhead.ENGINES, "monitoring", "memory"]
+    )
     parser.add_argument("--traceml", type=Path, metavar="COMMAND", help="the command traceml, to measure it too")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the seconds of all runs and the ratios here")
