@@ -77,6 +77,7 @@ def test_there_are_commands() -> None:
     assert {row for row in rows() if is_make(row)} == {
         "make venv",
         "make bench",
+        "make memray",
         "make test",
         "make sanitize",
         "make fuzz",
