@@ -197,4 +197,4 @@ include tests/csrc/sanitize.mk
 
 clean:
 	rm -rf "$(VENV)" .asv build dist *.egg-info bench_harness/*.egg-info bench_harness/build
-	rm -f bench_core/*.so
+	rm -f bench_core/*.so bench_harness/*.so
