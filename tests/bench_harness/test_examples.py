@@ -14,6 +14,7 @@ SMALL = {
     "lightning_demo": (("--workers", "1", "--epochs", "1"), "val_loss "),
     "metric_learning_digits": (("--workers", "1", "--epochs", "1"), "epoch 0: "),
     "pool": (("--texts", "2"), "bc 131, "),
+    "string_rows": (("--rows", "100", "--workers", "1", "--epochs", "1"), "6000 characters"),
     "timed_loop": (("--batches", "2", "--workers", "1"), '{"wall_s": '),
     "torch_loop": (("--epochs", "1", "--examples", "64"), "epoch 0: "),
 }
