@@ -21,6 +21,10 @@ _Counts = tuple[int, int, float, float]  # calls, recursive ones among them, own
 
 def to_bytes(entries: Iterable[Any], base: str | None = None) -> bytes:
     """Return entries of `_lsprof.Profiler.getstats` as a file, which may be upon another one, called `base`."""
+    return marshal.dumps((base, *_lists(entries)))
+
+
+def _lists(entries: Iterable[Any]) -> tuple[list[Any], list[Any], list[Any]]:
     codes: list[Any] = []
     counts: list[Any] = []
     edges: list[Any] = []
@@ -33,7 +37,7 @@ def to_bytes(entries: Iterable[Any], base: str | None = None) -> bytes:
         counts += calls, recursive, own_s, total_s
         for called, calls, recursive, total_s, own_s in callees or ():
             edges += own, id(called), calls, recursive, own_s, total_s
-    return marshal.dumps((base, codes, counts, edges))
+    return codes, counts, edges
 
 
 class Entries:
@@ -81,6 +85,6 @@ def _groups(values: list[Any], size: int) -> Iterable[tuple[Any, ...]]:
 
 def table_of(entries: Iterable[Any]) -> Table:
     """Return entries of `_lsprof.Profiler.getstats` as pstats has them."""
-    both = Entries()
-    both.put(marshal.loads(to_bytes(entries)))
-    return both.table()
+    known = Entries()
+    known.put((None, *_lists(entries)))
+    return known.table()
