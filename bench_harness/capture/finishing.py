@@ -1,5 +1,6 @@
 """Turn the segments of a run into its artifacts and its record."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -76,6 +77,13 @@ def finish_run(
 
 def _is_worker(death: Mapping[str, Any]) -> bool:
     return bool(death["role"] == "worker")
+
+
+def discard_run(folder: Path) -> None:
+    """Remove the folder of a run that came to nothing."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # if it is empty: nothing of the user's is removed
 
 
 def drop_segments(folder: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from bench_harness import environment
 from bench_harness.capture import bootstrap, library, outside, supervisor
 from bench_harness.capture.engines import ENGINES, check_engine
-from bench_harness.capture.finishing import Run, drop_segments, finish_run
+from bench_harness.capture.finishing import Run, discard_run, drop_segments, finish_run
 from bench_harness.capture.pipeline import sweep
 from bench_harness.capture.pipeline.context import Overrides
 from bench_harness.capture.pipeline.gpu import GpuSampler
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         record = finish(args, config, job)
     except NothingMeasuredError:
-        _discard(job)
+        discard_run(job.folder)
         raise
     _show(record, job.folder, args)
     return outcome.code
@@ -172,7 +172,7 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
     refused = Path(plan.segments) / bootstrap.REFUSED
     if refused.exists():
         why = refused.read_text()
-        _discard(job)
+        discard_run(job.folder)
         raise UsageError(why)
     if watcher:
         job.warnings += watcher.file_stacks()
@@ -186,13 +186,6 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
         "ratio": None,
     }
     return outcome
-
-
-def _discard(job: Run) -> None:
-    """Remove the folder of a run that came to nothing."""
-    shutil.rmtree(job.folder / FOLDER, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        job.folder.rmdir()  # if it is empty: nothing of the user's is removed
 
 
 def _calibrate(args: argparse.Namespace, job: Run, target: Target) -> None:
@@ -274,7 +267,7 @@ def _watch(args: argparse.Namespace, config: Config) -> int:
     try:
         job.warnings += outside.watch_running(args.pid, args.duration, plan_of(args, job.folder))
     except CouldNotMeasureError:
-        _discard(job)
+        discard_run(job.folder)
         raise
     job.wall = {"with_engine_s": round(time.monotonic() - began, 3), "without_engine_s": None, "ratio": None}
     _show(finish(args, config, job), job.folder, args)
