@@ -19,7 +19,7 @@ from typing import Any
 from bench_harness import environment
 from bench_harness.capture import attributing, bootstrap, library, outside, supervisor
 from bench_harness.capture.endings import LastSample, deaths_of, with_causes
-from bench_harness.capture.finishing import drop_segments
+from bench_harness.capture.finishing import discard_run, drop_segments
 from bench_harness.capture.pipeline.context import Overrides
 from bench_harness.capture.plan import Plan
 from bench_harness.capture.requested import add_target_arguments, resolve_target
@@ -44,7 +44,7 @@ from bench_harness.profiles.phases import read_process
 from bench_harness.record import Record, utc_now
 from bench_harness.report import memory_plot, memory_text
 from bench_harness.run_folders import keep_record, run_folder
-from bench_harness.segments import FOLDER, Segment, read_segments
+from bench_harness.segments import FOLDER, Identity, Segment, read_segments
 from bench_harness.vram.target import parse_size
 
 MEMRAY = "memray"  # folder of captures in that of the run
@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     name = f"pid-{args.pid}" if args.pid is not None else resolve_target(args).name
     folder = _folder(args, name, started, conditions)
     if args.pid is not None:
+        library.prepare_folder(folder, "memory")
         seen = Seen(watch_pid(args.pid, args.duration, args.interval), supervisor.Outcome(0, None, args.duration, 0.0))
     else:
         seen = run_target(args, folder)
@@ -113,8 +114,7 @@ def run(args: argparse.Namespace) -> int:
         memory_plot.draw_memory(results, name, folder / "memory.png", folder / "memory.svg")
         record.artifacts |= {"plot": "memory.png", "plot_svg": "memory.svg"}
     written = keep_record(record, folder, load_config().profiles)
-    if (folder / FOLDER).exists():
-        drop_segments(folder)
+    drop_segments(folder)
     if args.json:
         print(json.dumps(written.to_json(), allow_nan=False))
     else:
@@ -160,7 +160,7 @@ def sweep_of(args: argparse.Namespace) -> list[int | None]:
 def _folder(args: argparse.Namespace, name: str, started: str, conditions: dict[str, Any]) -> Path:
     commit, machine = (conditions.get("git") or {}).get("commit"), conditions.get("machine")
     folder: Path = args.out or run_folder(name, load_config().profiles, started=started, commit=commit, machine=machine)
-    return library.prepare_folder(folder, "memory")
+    return folder
 
 
 def watch_pid(pid: int, duration_s: float, interval_s: float) -> Watched:
@@ -170,7 +170,8 @@ def watch_pid(pid: int, duration_s: float, interval_s: float) -> Watched:
     with sampler.watching(pid):
         while time.monotonic() - begin_s < duration_s and Path(f"/proc/{pid}").exists():
             time.sleep(0.05)
-    return Watched(sampler, [], [], {}, begin_s, time.monotonic())
+    main = Segment(Identity("main", pid=pid), None, None, {}, None)
+    return Watched(sampler, [main], ["main"], {}, begin_s, time.monotonic())
 
 
 @dataclass
@@ -203,7 +204,9 @@ def run_target(args: argparse.Namespace, folder: Path) -> Seen:
         if outcome.code:
             break
     if (plan.folder / bootstrap.REFUSED).exists():
-        raise UsageError((plan.folder / bootstrap.REFUSED).read_text())
+        why = (plan.folder / bootstrap.REFUSED).read_text()
+        discard_run(folder)
+        raise UsageError(why)
     processes = [read_process(segment, label) for segment, label in zip(segments, watched.labels, strict=True)]
     deaths = deaths_of(plan.folder, killed, main_signal=outcome.signal, samples=_last_samples(watched))
     seen = Seen(watched, outcome, runs, with_causes(workers_of(processes), deaths))

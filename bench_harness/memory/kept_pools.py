@@ -1,7 +1,8 @@
-"""Pools of workers that stay in memory after their pass: the permanent step that a validation loader makes."""
+"""Pools of workers that stay, idle, after their pass: the permanent step that a validation loader makes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,10 +33,6 @@ class KeptPool:
     since_s: float
     reason: str
 
-    def text(self, size: str) -> str:
-        """Return the finding in words; `size` is step_bytes for people."""
-        return f"{size} stay after the first pass over {self.loader}: its {self.workers} workers live on; {self.reason}"
-
 
 def kept_pools(
     samples: Sequence[Sample],
@@ -43,6 +40,7 @@ def kept_pools(
     first_ends_s: Mapping[str, float],
     begin_s: float,
     *,
+    next_starts_s: Mapping[str, float],
     persistent: Mapping[str, bool],
     lightning: bool,
 ) -> list[KeptPool]:
@@ -53,13 +51,14 @@ def kept_pools(
         identities: who a pid is.
         first_ends_s: by loader, when its first pass ended (time.monotonic()).
         begin_s: of the run.
+        next_starts_s: by loader, when its second pass began: from then on its workers are no idle ones.
         persistent: by loader, its persistent_workers.
         lightning: whether Lightning runs the loops.
     """
     found = []
     for loader, end_s in first_ends_s.items():
         later = next((sample for sample in samples if sample.time_s > end_s + _LEAVES_S), None)
-        if later is None:
+        if later is None or later.time_s >= next_starts_s.get(loader, math.inf):
             continue
         # Those of the first epoch: a second pass may have begun with workers of its own.
         alive = [

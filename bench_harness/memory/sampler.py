@@ -19,8 +19,8 @@ from bench_harness.memory.process_memory import (
 
 # Between looks at the cheap counters; each takes some tens of microseconds per process.
 CHEAP_EVERY_S = 0.05
-# Of the time that sampling may take: reading smaps_rollup holds up the page faults of who is read.
-_SHARE = 0.02
+# Of the time that full looks may take: reading smaps_rollup holds up the page faults of who is read.
+_SHARE = 0.1
 # After processes have come or gone, and after the memory of the machine has moved, a full look comes sooner.
 _SOON_S = 0.2
 _MOVED_BYTES = 32 << 20
@@ -74,7 +74,7 @@ class TreeSampler:
         self._ended = threading.Event()
         self._seen: set[int] = set()
         self._rss_bytes = 0
-        self._next_s = 0.0
+        self._next_s = self._soonest_s = 0.0
 
     @contextlib.contextmanager
     def watching(self, pid: int) -> Iterator[None]:
@@ -106,7 +106,7 @@ class TreeSampler:
         self.shm_highest_bytes = _highest(self.shm_highest_bytes, shm)
         rss_bytes = sum(read_rss_bytes(each) or 0 for each in pids)
         if set(pids) != self._seen or abs(rss_bytes - self._rss_bytes) > _MOVED_BYTES:
-            self._next_s = min(self._next_s, self._last_s() + min(_SOON_S, self.interval_s))
+            self._next_s = min(self._next_s, self._soonest_s)
         if not pids or time.monotonic() < self._next_s:
             return
         begin_s, begin_cpu_s = time.monotonic(), time.thread_time()
@@ -115,15 +115,14 @@ class TreeSampler:
         if held:
             self.samples.append(Sample((begin_s + end_s) / 2, held, cgroup, shm))
         self._seen, self._rss_bytes = set(pids), rss_bytes
-        self._next_s = end_s + max(self.interval_s, (time.thread_time() - begin_cpu_s) / _SHARE)
+        rest_s = (time.thread_time() - begin_cpu_s) / _SHARE
+        self._next_s = end_s + max(self.interval_s, rest_s)
+        self._soonest_s = end_s + max(min(_SOON_S, self.interval_s), rest_s)
 
     def leave_out(self, pid: int) -> None:
         """Forget a process that was ours, and none of the target's."""
         for sample in self.samples:
             sample.processes.pop(pid, None)
-
-    def _last_s(self) -> float:
-        return self.samples[-1].time_s if self.samples else 0.0
 
 
 def _highest(before: int | None, now: int | None) -> int | None:

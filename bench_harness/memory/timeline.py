@@ -80,8 +80,11 @@ class Watched:
         return next((mark.pss_bytes for mark in looked), None)
 
     def kept_pools(self) -> list[KeptPool]:
-        """Return the pools of workers that stay after their first pass, though another loader is iterated then."""
+        """Return the pools of workers that stay after their first pass, idle."""
         first_ends: dict[str, float] = {}
+        next_starts = {
+            mark.name: mark.time_s for mark in self.main_marks if mark.event == "pass_start" and mark.number == 1
+        }
         persistent: dict[str, bool] = {}
         for mark in self.main_marks:
             persistent.setdefault(mark.name, mark.persistent)
@@ -95,7 +98,13 @@ class Watched:
                     and mark.name.startswith(("sanity", "validation"))]  # fmt: skip
             first_ends = {name: ends[0] for name in validation if name.startswith("val")} if ends else {}
         return kept_pools(
-            self.sampler.samples, identities, first_ends, self.begin_s, persistent=persistent, lightning=staged
+            self.sampler.samples,
+            identities,
+            first_ends,
+            self.begin_s,
+            next_starts_s=next_starts,
+            persistent=persistent,
+            lightning=staged,
         )
 
     def run(self) -> Run | None:
@@ -122,7 +131,7 @@ class Watched:
         peak = self.peak()
         sampler = self.sampler
         tree = {
-            "peak_pss_bytes": peak.pss_bytes if peak else None,
+            "peak_pss_bytes": self._peak_pss_bytes(peak),
             "peak_at_s": round(peak.time_s - self.begin_s, 3) if peak else None,
             "before_fork_pss_bytes": self.before_fork_pss_bytes(),
             "peak_rss_sum_bytes": max((sample.rss_bytes for sample in sampler.samples), default=None),
@@ -140,6 +149,12 @@ class Watched:
             "timeline": self._timeline(),
             "sampler": {"samples": len(sampler.samples), "looks": sampler.looks, "cpu_s": round(sampler.cpu_s, 4)},
         }
+
+    def _peak_pss_bytes(self, peak: Sample | None) -> int | None:
+        """Return the peak of the tree: no less than what a single process held that looked at itself."""
+        own = [segment.state.pss_bytes or 0 for segment in self.segments if segment.state is not None]
+        known = [*own, self.before_fork_pss_bytes() or 0, peak.pss_bytes if peak else 0]
+        return max(known) or None
 
     def _timeline(self) -> dict[str, Any]:
         step = max(1, -(-len(self.sampler.samples) // MAX_POINTS))

@@ -75,7 +75,11 @@ def _legend(axes: Any, rows: list[Mapping[str, Any]]) -> None:
     colours = _pool_colours(rows)
     shown = [pool for pool in colours if pool in set(map(_pool, rows))]
     axes.legend(
-        handles=[patch(color=colours[pool], label=pool) for pool in shown], frameon=False, fontsize=8, loc="lower right"
+        handles=[patch(color=colours[pool], label=pool) for pool in shown],
+        frameon=False,
+        fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),  # beside: the areas fill the whole width
     )
 
 

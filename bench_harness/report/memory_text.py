@@ -28,7 +28,7 @@ def memory_parts(record: Record, folder: str) -> Iterator[Any]:
     yield from _phases(results["phases"])
     for pool in results["kept_pools"]:
         yield f"{size(pool['step_bytes'])} stay after the first pass over {pool['loader']}: " + (
-            f"its {pool['workers']} workers live on; {pool['reason']}"
+            f"{_workers(pool['workers'])} live on; {pool['reason']}"
         )
     yield from _attribution(results)
     yield from _forecast(results.get("forecast"))
@@ -114,5 +114,9 @@ def _forecast(forecast: Mapping[str, Any] | None) -> Iterator[str]:
     )
     if forecast["limit_bytes"] is not None:
         most = forecast["most_workers"]
-        fits = "not even the main process fits" if most is None else f"{most} workers per loader fit"
+        fits = "not even the main process fits" if most is None else f"{_workers(most)} per loader fit"
         yield f"{fits} into {size(forecast['limit_bytes'])}"
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"

@@ -150,7 +150,7 @@ def test_a_program_that_runs_already(tmp_path: Path) -> None:
         process.kill()
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["results"]["processes"]
-    assert [row["pid"] for row in rows] == [process.pid]
+    assert [(row["pid"], row["role"]) for row in rows] == [(process.pid, "main")]
     assert rows[0]["peak_uss_bytes"] > 30_000_000
 
 
@@ -159,6 +159,7 @@ def test_a_program_that_runs_already(tmp_path: Path) -> None:
     [
         ([], "whose memory?"),
         (["nowhere.py"], "no such script"),
+        (["--out", "run", "-m", "no_such_module"], "no_such_module"),
         (["--native", ROWS], "belong to --memray"),
         (["--interval", "0", ROWS], "--interval 0.0: expected seconds above 0"),
         (["--batches", "0", ROWS], "--batches 0"),
@@ -181,6 +182,9 @@ def test_a_failing_target_passes_its_code_on(tmp_path: Path) -> None:
     done = bench(tmp_path, "--out", "run", "fails.py")
     assert done.returncode == 7
     assert "ended with 7" in done.stdout
+    results = json.loads((tmp_path / "run" / "record.json").read_text())["results"]
+    # The process looked at itself as it ended: the tree held no less.
+    assert results["tree"]["peak_pss_bytes"] >= results["processes"][0]["peak_pss_bytes"]
 
 
 def test_phases_of_lightning(tmp_path: Path) -> None:

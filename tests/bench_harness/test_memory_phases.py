@@ -15,7 +15,7 @@ from bench_harness.memory.kept_pools import kept_pools
 from bench_harness.memory.marks import Mark, Marker, read_marks
 from bench_harness.memory.phases import add_samples, phases_of
 from bench_harness.memory.process_memory import Held
-from bench_harness.memory.sampler import Sample
+from bench_harness.memory.sampler import Sample, TreeSampler
 from bench_harness.segments import Identity
 
 MB = 10**6
@@ -88,11 +88,14 @@ def test_a_pool_that_stays_is_told_with_its_reason() -> None:
         (False, True, "Lightning"),
         (False, False, "holds"),
     ):
-        (pool,) = kept_pools(samples, who, {"val": 5.0}, 1.0, persistent={"val": persistent}, lightning=lightning)
+        (pool,) = kept_pools(samples, who, {"val": 5.0}, 1.0, next_starts_s={}, persistent={"val": persistent},
+                             lightning=lightning)  # fmt: skip
         assert (pool.workers, pool.step_bytes, pool.since_s) == (2, 43 * MB, 4.0)
         assert said in pool.reason
+    busy = kept_pools(samples, who, {"val": 5.0}, 1.0, next_starts_s={"val": 6.0}, persistent={}, lightning=False)
+    assert busy == []  # its second pass goes on
     gone = [sample(4.0, p1=100, p2=20, p3=20), sample(6.5, p1=100)]
-    assert kept_pools(gone, who, {"val": 5.0}, 1.0, persistent={}, lightning=False) == []
+    assert kept_pools(gone, who, {"val": 5.0}, 1.0, next_starts_s={}, persistent={}, lightning=False) == []
 
 
 @given(st.integers(1, 10**10), st.integers(1, 10**9), st.integers(1, 16), st.integers(1, 64))
@@ -116,6 +119,22 @@ def test_marks_survive_a_cut_line(tmp_path: Path) -> None:
     with (tmp_path / "main.marks").open("a") as file:
         file.write('{"time_s": 3')
     assert read_marks(tmp_path) == {"main": PLAIN}
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux alone tells")
+@pytest.mark.parametrize(("share", "looks"), [(1e-9, 1), (1e9, 2)])
+def test_a_look_comes_sooner_only_as_far_as_its_cost_allows(
+    share: float, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench_harness.memory.sampler._SHARE", share)
+    monkeypatch.setattr("bench_harness.memory.sampler._SOON_S", 0.0)
+    sampler = TreeSampler(interval_s=1000)
+    sampler.look(os.getpid())
+    sampler._seen = set()  # as if a process had come
+    sampler.look(os.getpid())
+    assert len(sampler.samples) == looks
+    sampler.look(os.getpid())
+    assert len(sampler.samples) == looks  # nothing has changed
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux alone tells")
