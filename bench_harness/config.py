@@ -2,16 +2,19 @@
 
 import dataclasses
 import importlib
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from bench_harness.errors import ConfigError
 
 Params = Mapping[str, Any] | list[Any] | None
+BETTER = ("lower", "higher")
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,44 @@ class ProfileConfig:
 
 
 @dataclass(frozen=True)
+class BenchmarkRule:
+    """One of `[[tool.bench_harness.rules]]`: what counts as worse for the benchmarks that it fits.
+
+    Args:
+        benchmark: a regular expression, searched in the benchmark's name, alone and as "name(parameter, ...)".
+        metric: a pattern of the shell for the metric's name: *_bytes.
+        effect: the smallest relative change that matters, 0.05 for "5%"; None: what the command takes by default.
+        better: "lower" or "higher"; None: what the benchmark itself says, else lower.
+        gate: whether a regression fails the run; False: it is reported only.
+        number: its place in the array, from 1; 0 is the rule of benchmarks that no rule fits.
+    """
+
+    benchmark: str = ""
+    metric: str = "*"
+    effect: float | None = None
+    better: str | None = None
+    gate: bool = True
+    number: int = 0
+
+    def fits(self, benchmark: str, metric: str, params: Iterable[str] = ()) -> bool:
+        """Tell whether the rule is about this metric of this benchmark."""
+        names = (benchmark, f"{benchmark}({', '.join(params)})")
+        return fnmatchcase(metric, self.metric) and any(re.search(self.benchmark, name) for name in names)
+
+
+@dataclass(frozen=True)
 class Config:
     """`[tool.bench_harness]`: `profiles` is the folder of all runs, relative to the pyproject.toml."""
 
     profiles: Path = Path("profiles")
     summary: SummaryConfig = field(default_factory=SummaryConfig)
     profile: ProfileConfig = field(default_factory=ProfileConfig)
+    rules: tuple[BenchmarkRule, ...] = ()
+
+    def rule_for(self, benchmark: str, metric: str, params: Iterable[str] = ()) -> BenchmarkRule:
+        """Return the first rule that fits, or the default one (number 0), whose effect is None."""
+        params = tuple(params)
+        return next((rule for rule in self.rules if rule.fits(benchmark, metric, params)), BenchmarkRule())
 
 
 def find_pyproject(start: Path) -> Path | None:
@@ -78,7 +113,8 @@ def load_config(start: Path = Path()) -> Config:
         raise ConfigError(f"{where} profiles = {profiles!r}, expected a folder name in quotes")
     summary = _summary(table.get("summary", {}), f"{path}: [tool.bench_harness.summary]")
     profile = _profile(table.get("profile", {}), f"{path}: [tool.bench_harness.profile]", path.parent)
-    return Config(profiles=path.parent / profiles, summary=summary, profile=profile)
+    rules = _rules(table.get("rules", []), f"{path}: [[tool.bench_harness.rules]]")
+    return Config(profiles=path.parent / profiles, summary=summary, profile=profile, rules=rules)
 
 
 def _summary(table: Any, where: str) -> SummaryConfig:
@@ -100,6 +136,50 @@ def _profile(table: Any, where: str, folder: Path) -> ProfileConfig:
         if not re.fullmatch(r"[^:]+\.py:\w+", each):
             raise ConfigError(f"{where} log_functions: {each!r}, expected module/file.py:function")
     return ProfileConfig(roots, log_functions)
+
+
+def _rules(items: Any, where: str) -> tuple[BenchmarkRule, ...]:
+    if not isinstance(items, list):
+        raise ConfigError(f"{where} is {items!r}, expected an array of tables, each under [[tool.bench_harness.rules]]")
+    return tuple(_rule(item, number, f"{where} {number}:") for number, item in enumerate(items, start=1))
+
+
+def _rule(table: Any, number: int, where: str) -> BenchmarkRule:
+    _check_keys(table, [name for name in _names(BenchmarkRule) if name != "number"], where)
+    for key in ("benchmark", "metric"):
+        if not isinstance(table.get(key, ""), str):
+            raise ConfigError(f"{where} {key} = {table[key]!r}, expected a string in quotes")
+    try:
+        re.compile(table.get("benchmark", ""))
+        effect = parse_effect(table["effect"]) if "effect" in table else None
+    except re.error as error:
+        raise ConfigError(f"{where} benchmark = {table['benchmark']!r}, not a regular expression: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{where} effect = {error}") from error
+    better = table.get("better")
+    if better not in (None, "lower", "higher"):
+        raise ConfigError(f"{where} better = {better!r}, expected 'lower' or 'higher'; {nearest(str(better), BETTER)}")
+    if not isinstance(table.get("gate", True), bool):
+        raise ConfigError(f"{where} gate = {table['gate']!r}, expected true or false")
+    return BenchmarkRule(**{**table, "effect": effect, "number": number})
+
+
+def parse_effect(given: Any) -> float:
+    """Return a relative change as a number: "5%" and 0.05 are both 0.05.
+
+    Raises:
+        ValueError: what was given, and what is expected.
+    """
+    text = str(given).strip()
+    percent = text.endswith("%")
+    try:
+        value = float(text.removesuffix("%")) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    # 5 without a sign may have been meant as a percentage or as a factor.
+    if isinstance(given, bool) or not 0 < value <= (10 if percent else 0.999999):
+        raise ValueError(f"{given!r}, expected a percentage such as '5%', or a fraction such as 0.05")
+    return value
 
 
 def _strings(table: Mapping[str, Any], key: str, where: str, what: str) -> tuple[str, ...]:
