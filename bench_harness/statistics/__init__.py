@@ -1,0 +1,1 @@
+"""Distributions, intervals and corrections that verdicts rest on, in plain Python."""
