@@ -40,12 +40,14 @@ class Taken:
         body_s: wall seconds of the benchmarks themselves.
         startup_s: wall seconds of everything around them: starting interpreters, importing, setting up.
         failures: by benchmark, as `Key.title` names it, why there is no value.
+        skipped: the same for benchmarks that have none on purpose: skipped by themselves, or not there on this side.
     """
 
     values: dict[Key, float] = field(default_factory=dict)
     body_s: float = 0.0
     startup_s: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 class Side(Protocol):
