@@ -1,0 +1,246 @@
+"""The driver of a comparison: rounds of one fresh process per side, until every number is decided or time is up.
+
+Inside a round the order of the sides is random, so that what changes slowly on the machine falls on both. A number that
+is decided drops out; one that raised an alarm is measured on until it is confirmed or not, beside those that are still
+screened. The budget includes confirming: screening ends while there is time left for it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from bench_harness.verdict.outcomes import Outcome, Stage
+from bench_harness.verdict.rule import Rule
+from bench_harness.verdict.sequential import Sequential, settle
+from bench_harness.verdict.sides import Key, Side, Taken
+
+# A benchmark that failed is tried once more: one that fails every time is a result, one that fails now and then is not.
+_TRIES = 2
+_RECENT_ROUNDS = 3
+SIDES = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop.
+
+    Args:
+        budget_s: wall seconds of measuring, of confirming too.
+        seed: decides the order inside each round and what the sides get as seeds.
+        timeout_s: for one benchmark of one side in one round; None: as long as the whole budget.
+        rounds_max: of screening; None: as many as the budget allows.
+    """
+
+    budget_s: float = 60.0
+    seed: int = 0
+    timeout_s: float | None = None
+    rounds_max: int | None = None
+
+
+@dataclass
+class Progress:
+    """How far a comparison is, for whoever waits."""
+
+    rounds: int
+    screening: int
+    confirming: int
+    done: int
+    elapsed_s: float
+    budget_s: float
+
+
+@dataclass
+class Comparison:
+    """Everything that was measured, and what it says.
+
+    Args:
+        outcomes: one per number that both sides gave.
+        failures: by benchmark, as `Key.title` names it, and side, "a" or "b", why it has no verdict.
+        skipped: the same for benchmarks that a side left out on purpose.
+        unmatched: numbers that one side alone gave, with that side.
+        orders: "ab" or "ba" for each round.
+        body_s, startup_s: of all processes, as `Taken` has them.
+        wall_s: from the first round to the last.
+        completed: False where it was interrupted.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    skipped: dict[str, dict[str, str]] = field(default_factory=dict)
+    unmatched: dict[Key, str] = field(default_factory=dict)
+    orders: list[str] = field(default_factory=list)
+    body_s: float = 0.0
+    startup_s: float = 0.0
+    wall_s: float = 0.0
+    completed: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+def compare(
+    a: Side,
+    b: Side,
+    rule_for: Callable[[Key], Rule],
+    limits: Limits,
+    progress: Callable[[Progress], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Comparison:
+    """Measure base `a` and head `b` in rounds and judge every number that both give.
+
+    Args:
+        rule_for: what counts as a change of a number.
+        progress: called after each round.
+        clock: seconds; tests of the driver give their own.
+    """
+    driver = _Driver({"a": a, "b": b}, rule_for, limits, progress, clock)
+    driver.run()
+    return driver.comparison
+
+
+class _Driver:
+    def __init__(
+        self,
+        sides: dict[str, Side],
+        rule_for: Callable[[Key], Rule],
+        limits: Limits,
+        progress: Callable[[Progress], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.comparison = Comparison()
+        self._sides, self._rule_for, self._limits, self._progress, self._clock = (
+            sides,
+            rule_for,
+            limits,
+            progress,
+            clock,
+        )
+        self._random = random.Random(limits.seed)
+        self._outcomes: dict[Key, Outcome] = {}
+        self._tried: dict[str, dict[str, list[str]]] = {}  # by benchmark and side: what went wrong, each time
+        self._costs_s: list[float] = []
+        self._begin_s = clock()
+
+    def run(self) -> None:
+        """Measure until all is decided, time is up, or the user has had enough."""
+        try:
+            while self._goes_on():
+                self._round()
+                self._progress(self._state())
+            self.comparison.completed = True
+        except KeyboardInterrupt:
+            self.comparison.warnings.append("interrupted: the verdicts are those of the rounds until then")
+        self._finish()
+
+    def _goes_on(self) -> bool:
+        if not self._costs_s:
+            return True
+        if self._out_of_rounds() or self._only_second_gates() or not self._time_for(1 + self._confirming_rounds()):
+            for outcome in self._at(Stage.SCREENING):
+                outcome.end_screening()
+        more = self._at(Stage.SCREENING) or self._at(Stage.CONFIRMING) or self._unexplained()
+        return bool(more) and self._time_for(1)
+
+    def _at(self, stage: Stage) -> list[Outcome]:
+        return [each for each in self._outcomes.values() if each.stage is stage and not self._failed(each.key.title)]
+
+    def _only_second_gates(self) -> bool:
+        """Tell whether all that a run is held up for has left screening."""
+        return not self._unexplained() and not any(each.rule.must_decide for each in self._at(Stage.SCREENING))
+
+    def _out_of_rounds(self) -> bool:
+        most = self._limits.rounds_max
+        return most is not None and len(self.comparison.orders) >= most
+
+    def _confirming_rounds(self) -> int:
+        """Return the rounds to keep time for, should all that is still screened raise an alarm."""
+        return max((each.rounds_to_keep_time_for() for each in self._at(Stage.SCREENING)), default=0)
+
+    def _time_for(self, rounds: int) -> bool:
+        recent = self._costs_s[-_RECENT_ROUNDS:]
+        return self._elapsed_s() + rounds * sum(recent) / len(recent) <= self._limits.budget_s
+
+    def _elapsed_s(self) -> float:
+        return self._clock() - self._begin_s
+
+    def _unexplained(self) -> bool:
+        """Tell whether a benchmark has failed in its first rounds, and not yet often enough."""
+        titles = {key.title for key in self._outcomes}
+        return any(title not in titles and not self._failed(title) for title in self._tried)
+
+    def _round(self) -> None:
+        begin_s = self._clock()
+        wanted = self._wanted()
+        order = "".join(self._random.sample(SIDES, 2))
+        seed = self._random.randrange(2**31)
+        timeout_s = self._limits.timeout_s or self._limits.budget_s
+        taken = {name: self._sides[name].measure(wanted, seed, timeout_s) for name in order}
+        self.comparison.orders.append(order)
+        self.comparison.body_s += sum(each.body_s for each in taken.values())
+        self.comparison.startup_s += sum(each.startup_s for each in taken.values())
+        self._costs_s.append(self._clock() - begin_s)
+        self._note_failures(taken)
+        if wanted is None:
+            self._meet(taken["a"], taken["b"])
+        self._add(taken["a"], taken["b"])
+
+    def _wanted(self) -> Collection[Key] | None:
+        if not self._costs_s or self._unexplained():
+            return None
+        return {each.key for each in (*self._at(Stage.SCREENING), *self._at(Stage.CONFIRMING))}
+
+    def _note_failures(self, taken: dict[str, Taken]) -> None:
+        for name, one in taken.items():
+            for title, reason in one.skipped.items():
+                self.comparison.skipped.setdefault(title, {})[name] = reason
+            for title, reason in one.failures.items():
+                self._tried.setdefault(title, {}).setdefault(name, []).append(reason)
+
+    def _failed(self, title: str) -> bool:
+        return any(len(reasons) >= _TRIES for reasons in self._tried.get(title, {}).values())
+
+    def _meet(self, a: Taken, b: Taken) -> None:
+        """Begin with the numbers that both sides gave for the first time."""
+        both = [key for key in a.values if key in b.values]
+        for key in both:
+            if key not in self._outcomes:
+                rule = self._rule_for(key)
+                self._outcomes[key] = Outcome(key, rule, Sequential(rule, family=len(both)))
+        for name, one, other in (("a", a, b), ("b", b, a)):
+            for key in one.values:
+                if key not in other.values and key.title not in other.failures | other.skipped:
+                    self.comparison.unmatched[key] = name
+
+    def _add(self, a: Taken, b: Taken) -> None:
+        for key, outcome in self._outcomes.items():
+            if key in a.values and key in b.values and key.title not in (a.failures | b.failures):
+                outcome.add(a.values[key], b.values[key])
+
+    def _state(self) -> Progress:
+        screening, confirming = len(self._at(Stage.SCREENING)), len(self._at(Stage.CONFIRMING))
+        done = len(self._outcomes) - screening - confirming
+        rounds = len(self.comparison.orders)
+        return Progress(rounds, screening, confirming, done, self._elapsed_s(), self._limits.budget_s)
+
+    def _finish(self) -> None:
+        self.comparison.wall_s = self._elapsed_s()
+        met = {key.title for key in self._outcomes}
+        for title, by_side in self._tried.items():
+            if self._failed(title) or title not in met:
+                self.comparison.failures[title] = {name: reasons[-1] for name, reasons in by_side.items()}
+            else:
+                said = "; ".join(f"{name}: {reasons[-1]}" for name, reasons in sorted(by_side.items()))
+                self.comparison.warnings.append(f"{title} failed in one round, which is left out ({said})")
+        outcomes = [each for each in self._outcomes.values() if each.key.title not in self.comparison.failures]
+        for outcome in outcomes:
+            outcome.end()
+        self.comparison.outcomes = outcomes
+        self._settle()
+
+    def _settle(self) -> None:
+        """Correct the confirmed alarms for their number."""
+        judged = [each for each in self.comparison.outcomes if each.judgement is not None]
+        settled = settle([each.judgement for each in judged if each.judgement is not None])
+        for outcome, judgement in zip(judged, settled, strict=True):
+            outcome.judgement = judgement
