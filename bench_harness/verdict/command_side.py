@@ -1,0 +1,165 @@
+"""A side that is a command: each way of measuring it runs it once more, in a fresh process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench_harness.errors import CouldNotMeasureError, UsageError
+from bench_harness.memory.sampler import TreeSampler
+from bench_harness.verdict import counters
+from bench_harness.verdict.one_run import Ran, run_once
+from bench_harness.verdict.own_numbers import VARIABLE, read_own_numbers
+from bench_harness.verdict.sides import Key, Taken
+
+UNITS = {
+    "cpu_s": "s",
+    "wall_s": "s",
+    "peak_pss_bytes": "bytes",
+    "instructions": "",
+    "calls": "",
+    "allocations": "",
+}
+CLOCKS = ("cpu_s", "wall_s")
+COUNTERS = ("instructions", "calls", "allocations")
+_PSS_EVERY_S = 0.01
+_OF_A_SHELL = {"|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1"}
+
+
+def parse_command(text: str, *, shell: bool = False) -> list[str]:
+    """Return the arguments of a command.
+
+    Raises:
+        UsageError: it is empty, or needs a shell that was not asked for.
+    """
+    if shell:
+        return ["/bin/sh", "-c", text]
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no command: {error}") from error
+    if not words:
+        raise UsageError("an empty command; give one in quotes: --a 'python old.py' --b 'python new.py'")
+    signs = [word for word in words if word in _OF_A_SHELL]
+    if signs or "=" in words[0]:
+        raise UsageError(f"'{signs[0] if signs else words[0]}' in {text!r} needs a shell; add --shell")
+    return words
+
+
+@dataclass
+class CommandSide:
+    """A command, and what of it is compared.
+
+    Args:
+        label: what it is called in messages.
+        command: its arguments; the first is a program on $PATH.
+        metrics: of UNITS.
+        benchmark: name of its numbers; the same on both sides.
+        environment: of the command, the whole of it.
+        warnings: what was odd about runs that gave numbers; each is there once.
+    """
+
+    label: str
+    command: Sequence[str]
+    metrics: Collection[str] = CLOCKS
+    benchmark: str = "command"
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    warnings: list[str] = field(default_factory=list)
+
+    def measure(self, wanted: Collection[Key] | None, seed: int, timeout_s: float | None) -> Taken:
+        """Run the command once per way of measuring that a wanted metric needs."""
+        taken = Taken()
+        metrics = self.metrics if wanted is None else {key.metric for key in wanted}
+        for take, served in self._ways():
+            # The first way takes what the command tells of itself, whatever that is called.
+            if taken.failures or not (
+                set(metrics) & set(served) or (take == self._clocked and set(metrics) - set(UNITS))
+            ):
+                continue
+            with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
+                try:
+                    take(taken, Path(folder), timeout_s)
+                except CouldNotMeasureError as error:
+                    taken.failures[self.benchmark] = str(error)
+        return taken
+
+    def _ways(self) -> Iterable[tuple[Callable[[Taken, Path, float | None], None], Sequence[str]]]:
+        yield self._clocked, CLOCKS
+        yield self._watched, ("peak_pss_bytes",)
+        for metric in COUNTERS:
+            yield self._counting(metric), (metric,)
+
+    def _clocked(self, taken: Taken, folder: Path, timeout_s: float | None) -> None:
+        ran = self._run(self.command, folder, timeout_s)
+        own = read_own_numbers(folder / "report", self.benchmark)
+        values = {self._key("cpu_s"): ran.cpu_s, self._key("wall_s"): ran.wall_s} | own.values
+        taken.values |= {key: value for key, value in values.items() if self._is_asked_for(key)}
+        self._add_time(taken, ran, own.body_s)
+
+    def _is_asked_for(self, key: Key) -> bool:
+        return key.metric in self.metrics or key.metric not in UNITS
+
+    def _watched(self, taken: Taken, folder: Path, timeout_s: float | None) -> None:
+        sampler = TreeSampler(_PSS_EVERY_S)
+        above: list[int] = []
+
+        def watching(pid: int) -> contextlib.AbstractContextManager[None]:
+            above.append(pid)
+            return sampler.watching(pid)
+
+        ran = run_once(self.command, self.environment, timeout_s, watching)
+        self._check(ran, timeout_s)
+        sampler.leave_out(above[0])
+        held = max((sample.pss_bytes for sample in sampler.samples), default=0)
+        if not held:
+            raise CouldNotMeasureError("it ended before its memory could be looked at: run it for 50 ms or longer")
+        taken.values[self._key("peak_pss_bytes")] = held
+        self._add_time(taken, ran, None)
+
+    def _counting(self, metric: str) -> Callable[[Taken, Path, float | None], None]:
+        prepare, read = {
+            "instructions": (counters.under_callgrind, counters.read_instructions),
+            "calls": (counters.counting_calls, counters.read_calls),
+            "allocations": (counters.under_memray, counters.read_allocations),
+        }[metric]
+
+        def count(taken: Taken, folder: Path, timeout_s: float | None) -> None:
+            # Sets and dicts in another order are other work.
+            fixed = {**self.environment, "PYTHONHASHSEED": "0"}
+            ran = self._run(prepare(self.command, folder), folder, timeout_s, fixed)
+            taken.values[self._key(metric)] = read(folder)
+            self._add_time(taken, ran, None)
+
+        return count
+
+    def _run(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        timeout_s: float | None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Ran:
+        ran = run_once(command, {**(environment or self.environment), VARIABLE: str(folder / "report")}, timeout_s)
+        self._check(ran, timeout_s)
+        return ran
+
+    def _check(self, ran: Ran, timeout_s: float | None) -> None:
+        problem = ran.problem(timeout_s)
+        if problem:
+            raise CouldNotMeasureError(problem)
+        warning = f"{self.label} left processes running, which were ended after 2 s; their CPU time is counted"
+        if ran.killed and warning not in self.warnings:
+            self.warnings.append(warning)
+
+    def _key(self, metric: str) -> Key:
+        return Key(self.benchmark, (), metric, UNITS[metric], "lower")
+
+    def _add_time(self, taken: Taken, ran: Ran, body_s: float | None) -> None:
+        body_s = ran.wall_s if body_s is None else min(body_s, ran.wall_s)
+        taken.body_s += body_s
+        taken.startup_s += ran.wall_s - body_s
