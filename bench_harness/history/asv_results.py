@@ -106,13 +106,13 @@ class AsvResults:
 
     def _values_of_file(self, file: Any, benchmark: str, params: Params) -> Iterator[Measurement]:
         axes = file.get_result_params(benchmark) or []
-        names = _param_names(self.benchmarks.get(benchmark, {}), len(axes))
+        names = param_names(self.benchmarks.get(benchmark, {}), len(axes))
         results = file.get_result_value(benchmark, axes)
         for combination, value in zip(itertools.product(*axes), results, strict=False):
             labels = dict(zip(names, map(param_label, combination), strict=True))
             if matches(labels, params):
-                number, why = _number(value)
-                yield Measurement(benchmark, labels, number, self._unit(benchmark), why)
+                one, why = number(value)
+                yield Measurement(benchmark, labels, one, self._unit(benchmark), why)
 
 
 def results_folder(config: Path) -> Path:
@@ -145,7 +145,8 @@ def param_label(text: str) -> str:
         return text
 
 
-def _param_names(benchmark: dict[str, Any], count: int) -> list[str]:
+def param_names(benchmark: dict[str, Any], count: int) -> list[str]:
+    """Return the names of a benchmark's parameters; param1, param2, ... where a result has another number of them."""
     # benchmarks.json describes the suite as it is now, an old result may have had other parameters.
     names = benchmark.get("param_names")
     if isinstance(names, list) and len(names) == count:
@@ -153,7 +154,8 @@ def _param_names(benchmark: dict[str, Any], count: int) -> list[str]:
     return [f"param{index + 1}" for index in range(count)]
 
 
-def _number(value: Any) -> tuple[float | None, str | None]:
+def number(value: Any) -> tuple[float | None, str | None]:
+    """Return (value, None), or (None, why) for what asv stores where there is no value."""
     if value is None:
         return None, "failed"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
