@@ -30,13 +30,19 @@ def size(value: float) -> str:
     return _scaled(value, _BYTES)
 
 
+def scale_of(value: float, unit: str) -> tuple[float, str]:
+    """Return what to divide a number of "seconds" or "bytes" by, and the name of that unit."""
+    return _scale(value, _SECONDS if unit == "seconds" else _BYTES)
+
+
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
-    for scale, name in units:
-        # 0.9995 rounds to 1000 of the next smaller unit: it belongs to this one.
-        if abs(value) >= 0.9995 * scale:
-            return f"{digits(value / scale)} {name}"
-    scale, name = units[-1]
+    scale, name = _scale(value, units)
     return f"{digits(value / scale)} {name}"
+
+
+def _scale(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    # 0.9995 rounds to 1000 of the next smaller unit: it belongs to this one.
+    return next((each for each in units if abs(value) >= 0.9995 * each[0]), units[-1])
 
 
 def quantity(value: float | None, unit: str | None) -> str:

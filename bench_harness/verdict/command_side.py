@@ -15,6 +15,7 @@ from bench_harness.memory.sampler import TreeSampler
 from bench_harness.verdict import counters
 from bench_harness.verdict.one_run import Ran, run_once
 from bench_harness.verdict.own_numbers import VARIABLE, read_own_numbers
+from bench_harness.verdict.rule_choice import COUNTERS
 from bench_harness.verdict.sides import Key, Taken
 
 UNITS = {
@@ -26,7 +27,6 @@ UNITS = {
     "allocations": "",
 }
 CLOCKS = ("cpu_s", "wall_s")
-COUNTERS = ("instructions", "calls", "allocations")
 _PSS_EVERY_S = 0.01
 _OF_A_SHELL = {"|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1"}
 
@@ -51,6 +51,14 @@ def parse_command(text: str, *, shell: bool = False) -> list[str]:
     return words
 
 
+# How to run a command so that it is counted, and how to read the count.
+_COUNTING: dict[str, tuple[Callable[[Sequence[str], Path], list[str]], Callable[[Path], int]]] = {
+    "instructions": (counters.under_callgrind, counters.read_instructions),
+    "calls": (counters.counting_calls, counters.read_calls),
+    "allocations": (counters.under_memray, counters.read_allocations),
+}
+
+
 @dataclass
 class CommandSide:
     """A command, and what of it is compared.
@@ -71,15 +79,27 @@ class CommandSide:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     warnings: list[str] = field(default_factory=list)
 
+    def check(self) -> None:
+        """Raise before anything is measured if a counter cannot be had of this command.
+
+        Raises:
+            UsageError: it runs no Python, and Python's calls or allocations are asked for.
+            MissingPackageError: valgrind is not installed.
+        """
+        for metric in COUNTERS:
+            if metric in self.metrics:
+                _COUNTING[metric][0](self.command, Path())
+
     def measure(self, wanted: Collection[Key] | None, seed: int, timeout_s: float | None) -> Taken:
         """Run the command once per way of measuring that a wanted metric needs."""
         taken = Taken()
-        metrics = self.metrics if wanted is None else {key.metric for key in wanted}
+        metrics = set(self.metrics) if wanted is None else {key.metric for key in wanted}
+        if wanted is None and not metrics & set(CLOCKS):
+            # What is read for the first time, and compiled by Python, would be counted in the first round alone.
+            run_once(self.command, self.environment, timeout_s)
         for take, served in self._ways():
             # The first way takes what the command tells of itself, whatever that is called.
-            if taken.failures or not (
-                set(metrics) & set(served) or (take == self._clocked and set(metrics) - set(UNITS))
-            ):
+            if taken.failures or not (metrics & set(served) or (take == self._clocked and metrics - set(UNITS))):
                 continue
             with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
                 try:
@@ -122,11 +142,7 @@ class CommandSide:
         self._add_time(taken, ran, None)
 
     def _counting(self, metric: str) -> Callable[[Taken, Path, float | None], None]:
-        prepare, read = {
-            "instructions": (counters.under_callgrind, counters.read_instructions),
-            "calls": (counters.counting_calls, counters.read_calls),
-            "allocations": (counters.under_memray, counters.read_allocations),
-        }[metric]
+        prepare, read = _COUNTING[metric]
 
         def count(taken: Taken, folder: Path, timeout_s: float | None) -> None:
             # Sets and dicts in another order are other work.

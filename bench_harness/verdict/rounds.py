@@ -20,6 +20,7 @@ from bench_harness.verdict.sides import Key, Side, Taken
 # A benchmark that failed is tried once more: one that fails every time is a result, one that fails now and then is not.
 _TRIES = 2
 _RECENT_ROUNDS = 3
+_CHEAP = 0.1  # of the budget
 SIDES = ("a", "b")
 
 
@@ -62,6 +63,8 @@ class Comparison:
         skipped: the same for benchmarks that a side left out on purpose.
         unmatched: numbers that one side alone gave, with that side.
         orders: "ab" or "ba" for each round.
+        left_out: times of the first round, in which files are read for the first time and compiled; none where that
+            round took more than a tenth of the budget.
         body_s, startup_s: of all processes, as `Taken` has them.
         wall_s: from the first round to the last.
         completed: False where it was interrupted.
@@ -72,6 +75,7 @@ class Comparison:
     skipped: dict[str, dict[str, str]] = field(default_factory=dict)
     unmatched: dict[Key, str] = field(default_factory=dict)
     orders: list[str] = field(default_factory=list)
+    left_out: dict[Key, tuple[float, float]] = field(default_factory=dict)
     body_s: float = 0.0
     startup_s: float = 0.0
     wall_s: float = 0.0
@@ -147,7 +151,8 @@ class _Driver:
 
     def _only_second_gates(self) -> bool:
         """Tell whether all that a run is held up for has left screening."""
-        return not self._unexplained() and not any(each.rule.must_decide for each in self._at(Stage.SCREENING))
+        holding_up = [each for each in self._outcomes.values() if each.rule.must_decide]
+        return bool(holding_up) and not any(each.stage is Stage.SCREENING for each in holding_up)
 
     def _out_of_rounds(self) -> bool:
         most = self._limits.rounds_max
@@ -213,8 +218,13 @@ class _Driver:
                     self.comparison.unmatched[key] = name
 
     def _add(self, a: Taken, b: Taken) -> None:
+        warms_up = len(self._costs_s) == 1 and self._costs_s[0] <= _CHEAP * self._limits.budget_s
         for key, outcome in self._outcomes.items():
-            if key in a.values and key in b.values and key.title not in (a.failures | b.failures):
+            if key not in a.values or key not in b.values or key.title in a.failures | b.failures:
+                continue
+            if warms_up and key.unit == "s":
+                self.comparison.left_out[key] = a.values[key], b.values[key]
+            else:
                 outcome.add(a.values[key], b.values[key])
 
     def _state(self) -> Progress:

@@ -53,7 +53,7 @@ def test_what_is_decided_drops_out_and_the_rest_is_measured_on() -> None:
     assert asked[:2] == [None, {CPU, OTHER}]
     assert asked[-1] == {CPU}
     by_key = {each.key: each for each in comparison.outcomes}
-    assert by_key[OTHER].rounds < by_key[CPU].rounds == len(comparison.orders)
+    assert by_key[OTHER].rounds < by_key[CPU].rounds == len(comparison.orders) - 1
 
 
 def test_order_is_random_and_both_sides_of_a_round_get_one_seed() -> None:
@@ -85,6 +85,16 @@ def test_time_is_kept_to_confirm_an_alarm_that_comes_at_the_end() -> None:
     comparison = compared(a, b, Limits(budget_s=6))
     assert verdicts(comparison) == {"body": Verdict.UNDECIDED}
     assert 6 / 0.06 * 0.4 < len(comparison.orders) < 6 / 0.06 * 0.7
+
+
+def test_times_of_the_first_round_are_kept_apart_where_it_was_cheap() -> None:
+    counts = Key("body", (), "instructions", "", "lower")
+    a, b = drawn_pair({CPU: 1.0, counts: 5.0})
+    comparison = compared(a, b)
+    assert list(comparison.left_out) == [CPU]
+    assert comparison.left_out[CPU][0] not in comparison.outcomes[0].screening.a
+    a.costs_s = b.costs_s = 5
+    assert not compared(a, b).left_out
 
 
 def test_one_round_is_measured_whatever_it_takes() -> None:
@@ -139,7 +149,7 @@ def test_a_failure_that_does_not_come_again_costs_its_round_and_a_warning() -> N
     comparison = compared(a, b)
     assert verdicts(comparison) == {"body": Verdict.FINE}
     assert not comparison.failures
-    assert comparison.outcomes[0].rounds == len(comparison.orders) - 1
+    assert comparison.outcomes[0].rounds == len(comparison.orders) - 2
     assert comparison.warnings == ["body failed in one round, which is left out (b: OSError: busy)"]
 
 
@@ -160,5 +170,5 @@ def test_an_interrupt_leaves_what_was_measured() -> None:
 
     comparison = compare(a, b, lambda key: Rule(effect=0.02), Limits(), enough, a.clock)
     assert not comparison.completed
-    assert len(comparison.outcomes[0].screening) == 8
+    assert len(comparison.outcomes[0].screening) == 7
     assert verdicts(comparison) == {"body": Verdict.UNDECIDED}
