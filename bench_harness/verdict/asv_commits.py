@@ -1,0 +1,133 @@
+"""Two commits of an asv project, built and ready to be compared."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench_harness.errors import CouldNotMeasureError, NothingMeasuredError
+from bench_harness.verdict.asv_process import list_suite
+from bench_harness.verdict.asv_project import Commit, Installed, Project
+from bench_harness.verdict.asv_side import AsvSide, Caches
+from bench_harness.verdict.asv_suite import Listing, check_regex, listing
+
+
+@dataclass
+class AsvSides:
+    """Both sides, ready to be measured.
+
+    Args:
+        a, b: base and head.
+        base, head: their commits.
+        notes: what the reader of the result has to know.
+        build_s: seconds of making environments and building, by side.
+        build_log: the last lines of a failed build of head.
+    """
+
+    a: AsvSide
+    b: AsvSide
+    base: Commit
+    head: Commit
+    environment: str
+    notes: list[str] = field(default_factory=list)
+    build_s: dict[str, float] = field(default_factory=dict)
+    build_log: tuple[str, ...] = ()
+    build_failure: str | None = None
+
+
+@contextlib.contextmanager
+def open_sides(
+    base: str,
+    head: str,
+    *,
+    config: Path | None = None,
+    bench: str | None = None,
+    environment: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[AsvSides]:
+    """Build both commits, list the suite on both sides, and yield the sides.
+
+    A head that cannot be built is a side on which every benchmark fails.
+
+    Args:
+        base, head: commits, as git names them.
+        config: the asv configuration; None: the one in the working folder.
+        bench: asv's --bench; None: all benchmarks.
+        environment: of the matrix, or asv's type:python; None: the first of the matrix.
+        say: takes one line of progress.
+
+    Raises:
+        UsageError, ConfigError: what is asked for is not there.
+        CouldNotMeasureError: base cannot be built, or the suite be listed on neither side.
+        NothingMeasuredError: `bench` selects nothing.
+    """
+    check_regex(bench)
+    project = Project(config)
+    commits = project.commit(base), project.commit(head)
+    environments = project.place(*commits, environment)
+    installed = [project.install(each, commit, say) for each, commit in zip(environments, commits, strict=True)]
+    if installed[0].failure is not None:
+        raise CouldNotMeasureError(f"base {commits[0].label}: {installed[0].failure}")
+    plans: dict[str, list[int]] = {}
+    with contextlib.ExitStack() as stack:
+        sides = [
+            _side(project, commit, each, plans, bench, stack) for commit, each in zip(commits, installed, strict=True)
+        ]
+        a, b = sides
+        a.other, b.other = b.own, a.own
+        _refuse_nothing(a.own, b.own, bench)
+        yield AsvSides(
+            a,
+            b,
+            *commits,
+            environment=environments[0].name,
+            notes=_notes(project, commits[1], environment),
+            build_s={"a": installed[0].seconds, "b": installed[1].seconds},
+            build_log=installed[1].log,
+            build_failure=installed[1].failure,
+        )
+
+
+def _side(
+    project: Project,
+    commit: Commit,
+    installed: Installed,
+    plans: dict[str, list[int]],
+    bench: str | None,
+    stack: contextlib.ExitStack,
+) -> AsvSide:
+    root = str(project.conf.benchmark_dir)
+    if installed.failure is not None:
+        own = Listing(trouble=installed.failure)
+    else:
+        own = listing(list_suite(installed.start, root), project.conf, bench)
+    caches = Caches(installed.environment, root)
+    stack.callback(caches.close)
+    return AsvSide(commit.label, installed.start, root, caches, plans, own)
+
+
+def _refuse_nothing(a: Listing, b: Listing, bench: str | None) -> None:
+    if a.benchmarks or b.benchmarks:
+        return
+    reasons = [each.trouble for each in (a, b) if each.trouble]
+    reasons += [f"{module or 'the suite'}: {why}" for module, why in (a.broken | b.broken).items()]
+    names = a.names or b.names
+    some = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+    asked = f"no benchmark matches --bench {bench!r}; the suite has {len(names)}: {some}" if names else "an empty suite"
+    raise NothingMeasuredError(f"nothing measured: {'; '.join(reasons) or asked}")
+
+
+def _notes(project: Project, head: Commit, asked: str | None) -> list[str]:
+    notes = []
+    changed = project.changed_benchmarks(head)
+    if changed:
+        notes.append(f"the benchmarks are those of the working tree, which differ from head's in {changed} files")
+    matrix = project.environments("compare-a")
+    if asked is None and len(matrix) > 1:
+        others = ", ".join(each.name for each in matrix[1:])
+        notes.append(
+            f"the matrix has {len(matrix)} environments: measured in {matrix[0].name}; --environment: {others}"
+        )
+    return notes
