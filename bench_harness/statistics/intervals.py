@@ -64,6 +64,34 @@ def mean_center(values: Sequence[float]) -> Center:
     return Center(math.fsum(values) / n, error, max(n - 1, 1), n)
 
 
+def trimmed_center(values: Sequence[float], share: float) -> Center:
+    """Return the mean without the floor(share n) smallest and as many largest values, with Yuen's standard error.
+
+    That error is sqrt(S / (h (h - 1))) for h values kept, where S is the sum of squares of the sample with its ends
+    winsorized; it has h - 1 degrees of freedom (Tukey and McLaughlin 1963; Yuen 1974). Where nothing is to be left out
+    it is the plain mean.
+
+    Raises:
+        ValueError: as `mean_center`, or a share that leaves nothing.
+    """
+    if not 0 <= share < 0.5:
+        raise ValueError(f"share {share}: expected a number from 0 to below 0.5")
+    n = len(values)
+    cut = int(share * n)
+    if not cut:
+        return mean_center(values)
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"expected finite numbers, got {list(values)[:5]}")
+    ordered = sorted(values)
+    kept = ordered[cut : n - cut]
+    ends = [kept[0]] * cut + kept + [kept[-1]] * cut
+    h = len(kept)
+    if h < 2:
+        return Center(kept[0], math.inf, 1, n)
+    squares = sd(ends) ** 2 * (n - 1)
+    return Center(math.fsum(kept) / h, math.sqrt(squares / (h * (h - 1))), h - 1, n)
+
+
 def mean_interval(values: Sequence[float], confidence: float) -> Interval:
     """Return Student's interval of the mean."""
     return mean_center(values).interval(confidence)
@@ -100,7 +128,11 @@ def welch_ratio(a: Sequence[float], b: Sequence[float], confidence: float) -> Ra
 
 def welch_center(a: Sequence[float], b: Sequence[float]) -> Center:
     """Return mean(b) - mean(a) with Welch's standard error and Satterthwaite's degrees of freedom."""
-    one, other = mean_center(a), mean_center(b)
+    return difference(mean_center(a), mean_center(b))
+
+
+def difference(one: Center, other: Center) -> Center:
+    """Return `other` - `one`, of independent samples, with Satterthwaite's degrees of freedom."""
     n = min(one.n, other.n)
     if n < 2:
         return Center(other.value - one.value, math.inf, 1, n)

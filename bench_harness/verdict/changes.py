@@ -4,8 +4,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench_harness.statistics.intervals import log_ratios, mean_interval
+from bench_harness.statistics.intervals import Center, log_ratios, mean_interval, trimmed_center
 from bench_harness.verdict.rule import Rule
+
+# Of the rounds left out on each side, from 7 rounds on: with one process in ten disturbed by others it halves the
+# rounds a verdict takes, and costs 7 % more of them where none is.
+_TRIMMED = 0.15
+
+
+def center_of(changes: Sequence[float]) -> Center:
+    """Return the trimmed mean of the rounds' changes."""
+    return trimmed_center(changes, _TRIMMED)
 
 
 @dataclass(frozen=True)

@@ -53,15 +53,34 @@ def p_of_no_change(center: Center) -> float:
     return t_tail(abs(center.value) / center.standard_error, center.degrees)
 
 
-def place(center: Center, confidence: float, scale: Scale, rule: Rule) -> Verdict:
-    """Return where the interval lies: between the margins, beyond one of them, or over one."""
-    span = center.interval(confidence)
-    low, high = scale.margins(rule)
-    if low <= span.low and span.high <= high:
-        return Verdict.FINE
-    if span.low > high:
-        return direction(rule, larger=True)
-    return direction(rule, larger=False) if span.high < low else Verdict.UNDECIDED
+@dataclass(frozen=True)
+class Levels:
+    """The one-sided errors of a single look: of calling a change of the effect fine, and of raising an alarm at it."""
+
+    fine: float
+    alarm: float
+
+    def place(self, center: Center, scale: Scale, rule: Rule) -> Verdict:
+        """Return where the interval lies: between the margins, beyond one of them, or over one."""
+        low, high = scale.margins(rule)
+        span = center.interval(1 - 2 * self.fine)
+        if low <= span.low and span.high <= high:
+            return Verdict.FINE
+        span = center.interval(1 - 2 * self.alarm)
+        if span.low > high:
+            return direction(rule, larger=True)
+        return direction(rule, larger=False) if span.high < low else Verdict.UNDECIDED
+
+    def rounds_needed(self, center: Center, scale: Scale, rule: Rule) -> int | None:
+        """Return about how many rounds would decide with a chance of 80 %, were the estimate true."""
+        distance = abs(center.value) - scale.margins(rule)[1]
+        per_round = center.standard_error * math.sqrt(center.n)
+        if distance == 0 or not math.isfinite(per_round):
+            return None
+        error = self.alarm if distance > 0 else self.fine
+        reach = t_quantile(1 - error, max(center.degrees, 20)) + _POWER_REACH
+        needed = max(center.n + 1, math.ceil((reach * per_round / distance) ** 2))
+        return needed if needed <= _MANY else None
 
 
 def direction(rule: Rule, *, larger: bool) -> Verdict:
@@ -83,18 +102,6 @@ def measured(center: Center, scale: Scale, *, confidence: float, shown: float) -
         p_value=p_of_no_change(center),
         words="",
     )
-
-
-def rounds_needed(center: Center, confidence: float, scale: Scale, rule: Rule) -> int | None:
-    """Return about how many rounds would decide with a chance of 80 %, were the estimate true."""
-    margin = scale.margins(rule)[1]
-    distance = abs(margin - abs(center.value))
-    per_round = center.standard_error * math.sqrt(center.n)
-    if distance == 0 or not math.isfinite(per_round):
-        return None
-    reach = t_quantile((1 + confidence) / 2, max(center.degrees, 20)) + _POWER_REACH
-    needed = max(center.n + 1, math.ceil((reach * per_round / distance) ** 2))
-    return needed if needed <= _MANY else None
 
 
 def interval_words(judgement: Judgement) -> str:

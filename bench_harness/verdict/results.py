@@ -129,7 +129,7 @@ def _is_left_open(each: Mapping[str, Any]) -> bool:
 
 
 def middle(values: Sequence[float]) -> float | None:
-    """Return the geometric mean, so that the ratio of two of them is the mean ratio; else the mean; None of nothing."""
+    """Return the geometric mean, whose ratio is near that of the trimmed pairs; else the mean; None of nothing."""
     if not values:
         return None
     if min(values) > 0:

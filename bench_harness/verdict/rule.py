@@ -27,18 +27,20 @@ class Verdict(str, Enum):
 class Rule:
     """How one metric of one benchmark is judged.
 
-    The ratio b / a is compared with the margins 1 / (1 + effect) and 1 + effect:
+    The ratio b / a is held against the margins 1 / (1 + effect) and 1 + effect:
 
-    - `regression` or `improvement`: the whole interval lies beyond a margin, and fresh rounds confirm it.
-    - `fine`: the whole interval lies between the margins (two one-sided tests).
-    - `undecided`: the interval holds a margin. A change of exactly `effect` stays so, however long one measures; one of
-      twice the effect or more, and none, are what a rule decides fast.
+    - `fine`: its whole interval lies between them. A change of `effect` or more passes for that in 5 of 100 cases.
+    - `regression` or `improvement`: it lies beyond one of them, which happens to a change of exactly `effect` in 20 of
+      100 cases; and fresh rounds alone see it beyond that margin again, with a difference that no change at all shows
+      in 0.5 of 100 cases.
+    - `undecided`: anything else. Changes around `effect` stay so for long; none, or twice the effect, are soon decided.
 
     Args:
         effect: the smallest relative change that matters: 0.02 is 2 %.
         better: "lower" or "higher" values.
-        screening_error: how often the interval of the screening may miss the ratio, on each side, over all its looks.
-        confirming_error: how often fresh rounds may call no change at all a change. It bounds the false alarms of a
+        screening_error: how often a change of exactly `effect` may be called fine, over all looks.
+        alarm_error: how often it may raise an alarm, over all looks, which fresh rounds then confirm or not.
+        confirming_error: how often fresh rounds may take no change at all for a change. It bounds the false alarms of a
             benchmark whatever went wrong in its screening, and, by Holm's method, those of a whole comparison.
         must_decide: whether rounds are added until this metric is decided, and `undecided` is the result of a run.
     """
@@ -46,6 +48,7 @@ class Rule:
     effect: float = 0.02
     better: str = "lower"
     screening_error: float = 0.05
+    alarm_error: float = 0.2
     confirming_error: float = 0.005
     must_decide: bool = True
 
@@ -54,7 +57,7 @@ class Rule:
             raise UsageError(f"effect {self.effect:g}: expected a relative change above 0, such as 2% or 0.02")
         if self.better not in _BETTER:
             raise UsageError(f"better {self.better!r}: expected 'lower' or 'higher'")
-        if not (0 < self.screening_error < 0.5 and 0 < self.confirming_error < 0.5):
+        if not all(0 < error < 0.5 for error in (self.screening_error, self.alarm_error, self.confirming_error)):
             raise UsageError("a rate of error: expected a number between 0 and 0.5, such as 0.05")
 
     @property

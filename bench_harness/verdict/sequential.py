@@ -1,36 +1,30 @@
 """Rounds until decided: looks at a growing number of them, and fresh rounds for every alarm.
 
-The chance of an error is spread evenly over all looks there can be (Bonferroni): looking again never adds to it,
-whatever noise does from one look to the next.
+How the numbers here were chosen, and what they make of noise of several kinds: docs/make/verdict_rule.py.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench_harness.statistics.intervals import Center, mean_center
+from bench_harness.statistics.intervals import Center
 from bench_harness.statistics.multiplicity import holm
 from bench_harness.statistics.student import t_quantile
-from bench_harness.verdict.changes import Pairs, Scale
-from bench_harness.verdict.judgement import (
-    Judgement,
-    direction,
-    interval_words,
-    measured,
-    number,
-    place,
-    rounds_needed,
-    span_words,
-    without_ratio,
-)
+from bench_harness.verdict.changes import Pairs, Scale, center_of
+from bench_harness.verdict.judgement import Judgement, Levels
+from bench_harness.verdict.placing import confirmed, exactly, screened, too_few, without_base
 from bench_harness.verdict.rule import Rule, Verdict
 
 # Rounds at which a screening looks; each is about 1.4 times the one before.
 LOOKS = (5, 7, 10, 14, 20, 28, 40, 56, 78, 110, 154, 216, 302)
 EXACT_ROUNDS = 2  # a value that does not vary has shown so
-_FEWEST_TO_CONFIRM = 6
+# Later looks hold the rounds of earlier ones: all of them together err as often as so many that share none.
+_INDEPENDENT_LOOKS = 7.5
+# An alarm is confirmed by fresh rounds; if they leave it undecided, by twice and by four times as many.
+_STAGES = (1, 2, 4)
+_FEWEST_TO_CONFIRM = 8
 _MOST_TO_CONFIRM = 300
-_MISSED = 0.02  # how often the fresh rounds may miss what the screening saw
+_MISSED = 0.1  # how often the first stage may miss what the screening saw
 
 
 class Sequential:
@@ -47,6 +41,7 @@ class Sequential:
         self._looks_taken = 0
         self._latest: tuple[int, Judgement] | None = None
         self._screened: tuple[Center, Scale] | None = None
+        self._confirmations: list[tuple[int, Judgement]] = []
 
     def next_look(self) -> int | None:
         """Return how many rounds in all the next look wants; None once no more looks are to be had."""
@@ -77,125 +72,53 @@ class Sequential:
         self._screened = None
         if pairs.constant(LOOKS[0]):
             return exactly(pairs, self.rule)
-        confidence = 1 - 2 * self.rule.screening_error
         if len(pairs) < LOOKS[0] or self._looks_taken >= len(LOOKS):
-            return too_few(pairs, confidence, LOOKS[0])
+            return too_few(pairs, self.rule, LOOKS[0])
         self._looks_taken += 1
         changes = pairs.changes()
         if changes is None:
-            return without_ratio(NO_BASE, len(pairs), confidence)
-        center, scale = mean_center(changes[0]), changes[1]
-        self._screened = center, scale
-        return screened(center, scale, self.rule, 1 - 2 * self.rule.screening_error / len(LOOKS), confidence)
+            return without_base(len(pairs), self.rule)
+        self._screened = center_of(changes[0]), changes[1]
+        levels = Levels(_per_look(self.rule.screening_error), _per_look(self.rule.alarm_error))
+        return screened(*self._screened, self.rule, levels)
 
     def rounds_to_confirm(self) -> int:
-        """Return how many fresh rounds confirm the alarm of the latest look, or say that it was none.
+        """Return how many fresh rounds in all are to confirm the alarm of the latest look, or show that it was none.
 
-        So many that a change as large as the one seen is missed in 2 of 100 cases.
+        After fresh rounds that left it undecided it is twice as many, once more, and then no more than were given.
         """
+        if self._confirmations and len(self._confirmations) >= len(_STAGES):
+            return self._confirmations[-1][0]
         if self._screened is None:
             return EXACT_ROUNDS
-        center, scale = self._screened
-        per_round = center.standard_error * math.sqrt(center.n)
-        beyond = abs(center.value) - scale.margins(self.rule)[1]
-        error = self.rule.confirming_error / self.family
-        for rounds in range(_FEWEST_TO_CONFIRM, _MOST_TO_CONFIRM):
-            missed = t_quantile(1 - _MISSED, rounds - 1)
-            reach = per_round / math.sqrt(rounds)
-            if abs(center.value) >= (t_quantile(1 - error, rounds - 1) + missed) * reach and beyond >= missed * reach:
-                return rounds
-        return _MOST_TO_CONFIRM
+        first = _first_stage(*self._screened, self.rule, self.family)
+        return first * _STAGES[len(self._confirmations)]
 
     def confirm(self, a: Sequence[float], b: Sequence[float]) -> Judgement:
-        """Judge the fresh rounds alone; what they say is the verdict.
+        """Judge the fresh rounds alone; what they say is the verdict, unless they say `undecided` and more are wanted.
 
         Raises:
             ValueError: a and b differ in length, or there was no alarm to confirm.
         """
         if self._latest is None or not self._latest[1].verdict.alarm:
             raise ValueError("there is no alarm to confirm")
+        if self._confirmations and (self._confirmations[-1][0] == len(a) or len(self._confirmations) >= len(_STAGES)):
+            return self._confirmations[-1][1]
         pairs = Pairs.of(a, b)
-        return _noted(confirmed(pairs, self.rule, self._latest[1].verdict), pairs)
-
-
-NO_BASE = "no relative change can be given: the base cannot be told from 0"
-
-
-def too_few(pairs: Pairs, confidence: float, wanted: int) -> Judgement:
-    """Return the judgement of fewer rounds than any look takes: numbers, but no verdict."""
-    changes = pairs.changes() if len(pairs) > 0 else None
-    words = f"{len(pairs)} rounds, a verdict takes {wanted}"
-    if changes is None:
-        return without_ratio(words, len(pairs), confidence)
-    judgement = measured(mean_center(changes[0]), changes[1], confidence=confidence, shown=confidence)
-    return replace(judgement, words=words, rounds_needed=wanted)
-
-
-def screened(center: Center, scale: Scale, rule: Rule, confidence: float, shown: float) -> Judgement:
-    """Judge by where the interval of `confidence` lies; it is shown as one of `shown`, which holds over all looks."""
-    judgement = measured(center, scale, confidence=confidence, shown=shown)
-    verdict = place(center, confidence, scale, rule)
-    if verdict is Verdict.FINE:
-        words = f"no relevant difference within +-{rule.percent} ({span_words(judgement)})"
-        return replace(judgement, verdict=verdict, words=words)
-    if verdict.alarm:
-        words = f"{_WORD[verdict]} by more than {rule.percent} ({interval_words(judgement)})"
-        return replace(judgement, verdict=verdict, words=words)
-    needed = rounds_needed(center, confidence, scale, rule)
-    return replace(judgement, words=_undecided(judgement, rule, needed), rounds_needed=needed)
-
-
-def confirmed(pairs: Pairs, rule: Rule, alarm: Verdict) -> Judgement:
-    """Judge fresh rounds after an alarm: they must see a change of the same direction, and one beyond the effect."""
-    if pairs.constant(_FEWEST_TO_CONFIRM):
-        judgement = exactly(pairs, rule)
-        return replace(judgement, confirmed=judgement.verdict is alarm)
-    loose, strict = 1 - 2 * rule.screening_error, 1 - 2 * rule.confirming_error
-    if len(pairs) < 3:
-        return too_few(pairs, loose, 3)
-    changes = pairs.changes()
-    if changes is None:
-        return without_ratio(NO_BASE, len(pairs), loose)
-    center, scale = mean_center(changes[0]), changes[1]
-    judgement = measured(center, scale, confidence=strict, shown=strict)
-    beyond = abs(center.value) > scale.margins(rule)[1]
-    if beyond and direction(rule, larger=center.value > 0) is alarm and judgement.p_value <= rule.confirming_error:
-        words = f"{_WORD[alarm]}: {interval_words(judgement)}, in {center.n} fresh rounds"
-        return replace(judgement, verdict=alarm, words=words, confirmed=True)
-    calm = screened(center, scale, rule, loose, loose)
-    verdict = calm.verdict if calm.verdict is Verdict.FINE else Verdict.UNDECIDED
-    return replace(calm, verdict=verdict, words=f"an alarm that fresh rounds did not confirm: {calm.words}")
-
-
-def exactly(pairs: Pairs, rule: Rule) -> Judgement:
-    """Judge two values that do not vary: nothing is left to chance."""
-    a, b = pairs.a[0], pairs.b[0]
-    confidence = 1 - 2 * rule.screening_error
-    numbers: tuple[float | None, str]
-    if a == b:
-        numbers, verdict = (1.0, f"exactly {_value(a)} on both sides"), Verdict.FINE
-    elif a == 0:
-        numbers, verdict = (None, f"exactly 0 before and {_value(b)} after"), direction(rule, larger=b > a)
-    else:
-        ratio = b / a if a > 0 and b > 0 else 1 + (b - a) / abs(a)
-        low, high = 1 / (1 + rule.effect), 1 + rule.effect
-        verdict = Verdict.FINE if low <= ratio <= high else direction(rule, larger=b > a)
-        within = f", within +-{rule.percent}" if verdict is Verdict.FINE else f", {_WORD[verdict]}"
-        numbers = (ratio, f"exactly {_value(a)} before and {_value(b)} after: ratio {number(ratio)}{within}")
-    ratio_or_none, words = numbers
-    p_value = 1.0 if a == b else 0.0
-    return Judgement(verdict, ratio_or_none, ratio_or_none, ratio_or_none, confidence, len(pairs), p_value, words)
+        judgement = _noted(confirmed(pairs, self.rule, self._latest[1].verdict, stages=len(_STAGES)), pairs)
+        self._confirmations.append((len(a), judgement))
+        return judgement
 
 
 def settle(judgements: Sequence[Judgement], rule: Rule | None = None) -> list[Judgement]:
-    """Return the judgements of one comparison with Holm's method applied to its confirmed alarms.
+    """Return the judgements of one comparison with Holm's method applied to its alarms.
 
     Args:
-        judgements: of all its benchmarks and metrics, in any order.
+        judgements: of all its benchmarks and metrics, in any order; their alarms are confirmed or need not be.
         rule: whose confirming_error the alarms of the comparison must keep together (default: that of `Rule()`).
     """
     allowed = (rule or Rule()).confirming_error
-    alarms = [index for index, judgement in enumerate(judgements) if judgement.confirmed and judgement.verdict.alarm]
+    alarms = [index for index, judgement in enumerate(judgements) if judgement.verdict.alarm]
     settled = list(judgements)
     for index, p in zip(alarms, holm([judgements[index].p_value for index in alarms]), strict=True):
         if p > allowed:
@@ -204,23 +127,29 @@ def settle(judgements: Sequence[Judgement], rule: Rule | None = None) -> list[Ju
     return settled
 
 
-_WORD = {Verdict.REGRESSION: "worse", Verdict.IMPROVEMENT: "better"}
+def _per_look(error: float) -> float:
+    return float(1 - (1 - error) ** (1 / _INDEPENDENT_LOOKS))
 
 
-def _undecided(judgement: Judgement, rule: Rule, needed: int | None) -> str:
-    low, high = judgement.ci_low or 0.0, judgement.ci_high or 0.0
-    seen = "undecided"
-    if low > 1 or high < 1:
-        seen = f"{_WORD[direction(rule, larger=low > 1)]}, but whether by more than {rule.percent} is undecided"
-    rest = f"about {needed} rounds would decide" if needed else "the change is too close to the effect to be decided"
-    return f"{seen} ({interval_words(judgement)}); {rest}"
+def _first_stage(center: Center, scale: Scale, rule: Rule, family: int) -> int:
+    """Return the rounds that miss a change as large as the one seen in `_MISSED` of the cases."""
+    seen, beyond = abs(center.value), abs(center.value) - scale.margins(rule)[1]
+    per_round = center.standard_error * math.sqrt(center.n)
+    error = rule.confirming_error / len(_STAGES) / family
+
+    def enough(rounds: int) -> bool:
+        reach = per_round / math.sqrt(rounds)
+        missed = t_quantile(1 - _MISSED, rounds - 1)
+        return seen >= (t_quantile(1 - error, rounds - 1) + missed) * reach and beyond >= missed * reach
+
+    low, high = _FEWEST_TO_CONFIRM - 1, _MOST_TO_CONFIRM
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _noted(judgement: Judgement, pairs: Pairs) -> Judgement:
     if not pairs.left_out:
         return judgement
     return replace(judgement, words=f"{judgement.words}; {pairs.left_out} rounds without a number left out")
-
-
-def _value(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"

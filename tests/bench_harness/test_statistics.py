@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from bench_harness.statistics.beta import incomplete_beta
 from bench_harness.statistics.intervals import (
+    difference,
     mean_interval,
     paired_ratio,
     proportion_interval,
     proportion_upper_bound,
     sd,
+    trimmed_center,
     welch_ratio,
 )
 from bench_harness.statistics.multiplicity import holm
@@ -114,3 +116,18 @@ def test_holm_by_hand() -> None:
 def test_holm_lies_between_each_and_bonferroni(p_values: list[float]) -> None:
     for p, adjusted in zip(p_values, holm(p_values), strict=True):
         assert p <= adjusted <= min(1.0, p * len(p_values))
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=40), st.sampled_from([0.0, 0.1, 0.15, 0.25]))
+def test_trimmed_mean_is_that_of_scipy(values: list[float], share: float) -> None:
+    center = trimmed_center(values, share)
+    assert center.value == pytest.approx(scipy.stats.trim_mean(values, share), rel=1e-9, abs=1e-9)
+    assert min(values) <= center.value <= max(values) or center.value == pytest.approx(values[0])
+
+
+def test_trimmed_standard_error_is_that_of_yuens_test() -> None:
+    a, b = numpy.random.default_rng(2).standard_t(2, (2, 24))
+    theirs = scipy.stats.ttest_ind(a, b, equal_var=False, trim=0.15)
+    ours = difference(trimmed_center(list(b), 0.15), trimmed_center(list(a), 0.15))
+    assert ours.value / ours.standard_error == pytest.approx(theirs.statistic, rel=1e-9)
+    assert ours.degrees == pytest.approx(theirs.df, rel=1e-9)

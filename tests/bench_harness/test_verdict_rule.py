@@ -43,10 +43,10 @@ def test_a_large_change_is_found_and_confirmed(ratio: float, better: str) -> Non
     expected = Verdict.REGRESSION if (ratio > 1) == (better == "lower") else Verdict.IMPROVEMENT
     assert judgement.verdict is expected
     assert not judgement.confirmed
-    fresh = rounds(numpy.random.default_rng(2), sequential.rounds_to_confirm(), ratio, 0.02)
-    confirmed = sequential.confirm(*fresh)
+    wanted = sequential.rounds_to_confirm()
+    confirmed = sequential.confirm(*rounds(numpy.random.default_rng(2), wanted, ratio, 0.02))
     assert (confirmed.verdict, confirmed.confirmed) == (expected, True)
-    assert confirmed.rounds == sequential.rounds_to_confirm()
+    assert confirmed.rounds == wanted
     assert confirmed.ci_low is not None
     assert confirmed.ci_high is not None
     assert confirmed.ci_low < ratio < confirmed.ci_high
@@ -65,9 +65,25 @@ def test_an_alarm_that_fresh_rounds_do_not_confirm_is_what_they_say() -> None:
     calm = sequential.confirm(*rounds(numpy.random.default_rng(5), 60, 1.0, 0.02))
     assert (calm.verdict, calm.confirmed) == (Verdict.FINE, False)
     assert calm.words.startswith("an alarm that fresh rounds did not confirm: no relevant difference")
-    # As large, but the other way: not what was to be confirmed.
+
+
+def test_as_large_a_change_the_other_way_confirms_nothing() -> None:
+    sequential, _ = screen(Rule(), 1.1, 0.02, seed=4)
     other = sequential.confirm(*rounds(numpy.random.default_rng(6), 60, 1 / 1.1, 0.02))
     assert (other.verdict, other.confirmed) == (Verdict.UNDECIDED, False)
+    assert "did not confirm: better" in other.words
+
+
+def test_fresh_rounds_that_leave_it_undecided_are_doubled_twice() -> None:
+    sequential, _ = screen(Rule(), 1.1, 0.02, seed=4)
+    wanted = sequential.rounds_to_confirm()
+    for more in (2, 4, 4):
+        judgement = sequential.confirm(*rounds(numpy.random.default_rng(16), wanted, 1.04, 0.2))
+        assert judgement.verdict is Verdict.UNDECIDED
+        assert sequential.rounds_to_confirm() == more * 8
+        wanted = sequential.rounds_to_confirm()
+    # Nothing that comes later counts any more.
+    assert sequential.confirm(*rounds(numpy.random.default_rng(17), 99, 1.1, 0.001)) is judgement
 
 
 def test_a_change_of_exactly_the_effect_stays_undecided_most_of_the_time() -> None:
@@ -76,10 +92,22 @@ def test_a_change_of_exactly_the_effect_stays_undecided_most_of_the_time() -> No
 
 
 def test_looking_again_and_again_does_not_add_to_the_errors() -> None:
-    # At the margin itself the screening may err in 5 of 100 on each side; 13 looks at 5 % each would err in 20 or more.
+    # At the margin itself the screening may err in 20 and in 5 of 100 cases. Looks at these levels each would do so in
+    # 52 and in 21.
     judgements = [screen(Rule(), 1.02, 0.03, seed)[1].verdict for seed in range(300)]
-    assert judgements.count(Verdict.REGRESSION) <= 25
+    assert judgements.count(Verdict.REGRESSION) <= 75
     assert judgements.count(Verdict.FINE) <= 25
+
+
+def test_disturbed_rounds_cost_little() -> None:
+    rng = numpy.random.default_rng(18)
+    a, b = rounds(rng, 28, 1.1, 0.02)
+    for side in (a, b):
+        for index in rng.choice(28, 3, replace=False):
+            side[index] *= 1.5
+    judgement = Sequential(Rule()).look(a, b)
+    assert judgement.verdict is Verdict.REGRESSION
+    assert judgement.ratio == pytest.approx(1.1, abs=0.02)
 
 
 def test_the_interval_of_a_look_is_wider_than_that_of_a_single_test() -> None:
@@ -120,7 +148,13 @@ def test_exact_counters_are_decided_after_two_rounds(a: float, b: float, verdict
         n = sequential.rounds_to_confirm()
         assert n == 2
         assert sequential.confirm([a] * n, [b] * n).confirmed
-        assert not sequential.confirm([a] * n, [a] * n).confirmed
+
+
+def test_a_counter_that_changed_in_two_rounds_only_is_no_regression() -> None:
+    sequential = Sequential(Rule())
+    assert sequential.look([100.0] * 2, [150.0] * 2).verdict is Verdict.REGRESSION
+    judgement = sequential.confirm([100.0] * 2, [100.0] * 2)
+    assert (judgement.verdict, judgement.confirmed) == (Verdict.FINE, False)
 
 
 def test_two_equal_readings_of_a_coarse_clock_are_no_exact_counter() -> None:
