@@ -4,7 +4,7 @@ The table is explicit and holds the one-line help, so that `bench --help` import
 """
 
 COMMANDS = {
-    "compare": "say whether one side is slower or larger than another, with a stated rate of error: two commands",
+    "compare": "say whether one of two commits or commands is slower or larger, with a stated rate of error",
     "diff": "compare two captures of bench profile, function by function, per steady step",
     "doctor": "say what will hurt a training run before it does: the machine, its limits, and a target's workers",
     "list": "list the named workloads of installed packages, or the runs that are kept; remove old ones",

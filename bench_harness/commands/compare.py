@@ -4,12 +4,14 @@ Writes record.json first, then prints from it.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from bench_harness.record import Record, utc_now
 from bench_harness.report import compare_text
 from bench_harness.run_folders import keep_record, refuse_foreign_record, run_folder
 from bench_harness.verdict import results
+from bench_harness.verdict.asv_commits import commit_pair
 from bench_harness.verdict.certificate import LoadMeter, certificate
 from bench_harness.verdict.command_side import CLOCKS, UNITS, CommandSide, parse_command
 from bench_harness.verdict.pair import Pair
@@ -34,6 +37,11 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `bench compare`."""
     add = parser.add_argument
+    add("base", nargs="?", metavar="BASE", help="base: a commit of the asv project here, with HEAD")
+    add("head", nargs="?", metavar="HEAD", help="head: another one; the benchmarks are the working tree's")
+    add("--bench", metavar="REGEX", help="of two commits, only these benchmarks, as asv's --bench")
+    add("--environment", metavar="NAME", help="of two commits: where to build them (default: the first of the matrix)")
+    add("--asv-config", type=Path, metavar="FILE", help="of two commits (default: asv.conf.json here)")
     add("--a", metavar="CMD", help="base: a command, in quotes")
     add("--b", metavar="CMD", help="head: a command, in quotes")
     add("--shell", action="store_true", help="run the commands by /bin/sh (default: without a shell)")
@@ -70,16 +78,16 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         refuse_foreign_record(args.out, "compare")
     limits, effect, config = _limits(args), _effect(args), load_config()
-    pair = command_pair(args)
-    meter = LoadMeter()
-    comparison = compare(
-        pair.a,
-        pair.b,
-        lambda key: choose_rule(key, pair.metrics, effect, config).rule,
-        limits,
-        _shown_progress if _may_show(args) else lambda progress: None,
-    )
-    load = meter.others_cores()
+    with sides_of(args) as pair:
+        meter = LoadMeter()
+        comparison = compare(
+            pair.a,
+            pair.b,
+            lambda key: choose_rule(key, pair.metrics, effect, config).rule,
+            limits,
+            _shown_progress if _may_show(args) else lambda progress: None,
+        )
+        load = meter.others_cores()
     conditions, plugin_warnings = environment.collect()
     found = results.entries(comparison, lambda key: choose_rule(key, pair.metrics, effect, config).gate, limits.seed)
     if not found:
@@ -99,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
             "base": {"commit": pair.base_commit, "label": pair.a.label},
             "head": {"commit": pair.head_commit, "label": pair.b.label},
             "skipped": comparison.skipped,
+            "sides": pair.details(),
             "left_out": [_left_out(key, *values) for key, values in comparison.left_out.items()],
             "budget_s": limits.budget_s,
         },
@@ -123,6 +132,35 @@ def _finished(record: Record, args: argparse.Namespace, config: Config) -> int:
     return results.exit_code(written.results["benchmarks"])
 
 
+@contextlib.contextmanager
+def sides_of(args: argparse.Namespace) -> Iterator[Pair]:
+    """Make ready what is to be compared: two commits, or two commands.
+
+    Raises:
+        UsageError: it is neither, or flags of one go with the other.
+    """
+    for_commits = {"--bench": args.bench, "--environment": args.environment, "--asv-config": args.asv_config}
+    for_commands = {"--a": args.a, "--b": args.b, "--metric": args.metric, "--shell": args.shell}
+    given = for_commits if args.base is None else for_commands
+    wrong = next((flag for flag, value in given.items() if value), None)
+    if wrong:
+        raise UsageError(f"{wrong} goes with two {'commits' if args.base is None else 'commands'}, not with the other")
+    if args.base is None:
+        yield command_pair(args)
+    elif args.head is None:
+        raise UsageError(f"two commits to compare: bench compare {args.base} HEAD")
+    else:
+        with commit_pair(
+            args.base,
+            args.head,
+            config=args.asv_config,
+            bench=args.bench,
+            environment=args.environment,
+            say=lambda line: print(f"bench: {line}", file=sys.stderr, flush=True),
+        ) as pair:
+            yield pair
+
+
 def command_pair(args: argparse.Namespace) -> Pair:
     """Return the two commands of --a and --b.
 
@@ -130,7 +168,7 @@ def command_pair(args: argparse.Namespace) -> Pair:
         UsageError: one is missing or cannot be run, or a metric is unknown.
     """
     if not args.a or not args.b:
-        raise UsageError("two sides to compare: --a 'BASE COMMAND' --b 'HEAD COMMAND'")
+        raise UsageError("two sides to compare: BASE HEAD, two commits, or --a 'BASE COMMAND' --b 'HEAD COMMAND'")
     metrics = tuple(dict.fromkeys(args.metric or CLOCKS))
     for metric in metrics:
         if metric not in UNITS:
@@ -175,7 +213,8 @@ def _effect(args: argparse.Namespace) -> float | None:
 def _nothing(comparison: Comparison) -> str:
     if not comparison.completed:
         return "interrupted before the first round was over"
-    return "; ".join(_unmatched(comparison)) or "neither side gave a number"
+    skipped = [f"{title} is skipped: {'; '.join(sides.values())}" for title, sides in comparison.skipped.items()]
+    return "; ".join([*_unmatched(comparison), *skipped]) or "neither side gave a number"
 
 
 def _unmatched(comparison: Comparison) -> list[str]:

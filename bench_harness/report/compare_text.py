@@ -30,6 +30,7 @@ def parts(record: Record, folder: str) -> Iterable[Any]:
     yield ""
     for row in results["benchmarks"]:
         yield f"{named(row)} {row['metric']}: {row['words']}"
+    yield from skip_lines(results)
     yield ""
     yield from certificate_lines(results["certificate"])
     yield f"\nArtifacts in {folder}: record.json"
@@ -53,12 +54,20 @@ def _markdown_lines(record: Record) -> Iterable[str]:
         yield f"| {' | '.join(map(_escaped, cells(row)))} |"
     yield ""
     yield from (f"- {_escaped(named(row))} {row['metric']}: {_escaped(row['words'])}" for row in results["benchmarks"])
+    yield from (f"- {_escaped(line)}" for line in skip_lines(results))
     yield ""
     yield from (_escaped(line) for line in certificate_lines(results["certificate"]))
     if not record.completed:
         yield "\n**It did not run to its end.**"
     for warning in record.warnings:
         yield f"- warning: {_escaped(warning)}"
+
+
+def skip_lines(results: Mapping[str, Any]) -> Iterable[str]:
+    """Yield what was not compared, and why: what goes unseen is taken for fine."""
+    for title, sides in sorted(results.get("skipped", {}).items()):
+        where = "both sides" if len(sides) > 1 else "head" if "b" in sides else "base"
+        yield f"{title}: not compared, skipped on {where}: {'; '.join(dict.fromkeys(sides.values()))}"
 
 
 def _escaped(text: str) -> str:
@@ -79,7 +88,9 @@ def named(row: Mapping[str, Any]) -> str:
 
 def cells(row: Mapping[str, Any]) -> list[str]:
     """Return the cells of a number's row."""
-    verdict = "FAILED" if row.get("failed") else str(row["verdict"])
+    verdict = str(row["verdict"])
+    if row.get("failed"):
+        verdict = "FAILED" if "b" in row["failed"] else "no base"
     if row["verdict"] == "regression":
         verdict = "REGRESSION" if row["gate"] else "regression, no gate"
     unit = _UNITS.get(row["unit"], row["unit"])

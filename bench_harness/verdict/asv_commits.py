@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_harness.errors import CouldNotMeasureError, NothingMeasuredError
 from bench_harness.verdict.asv_process import list_suite
 from bench_harness.verdict.asv_project import Commit, Installed, Project
 from bench_harness.verdict.asv_side import AsvSide, Caches
-from bench_harness.verdict.asv_suite import Listing, check_regex, listing
+from bench_harness.verdict.asv_suite import CLOCKS, Listing, check_regex, listing
+from bench_harness.verdict.pair import Pair
 
-
-@dataclass
-class AsvSides:
-    """Both sides, ready to be measured.
-
-    Args:
-        a, b: base and head.
-        base, head: their commits.
-        notes: what the reader of the result has to know.
-        build_s: seconds of making environments and building, by side.
-        build_log: the last lines of a failed build of head.
-    """
-
-    a: AsvSide
-    b: AsvSide
-    base: Commit
-    head: Commit
-    environment: str
-    notes: list[str] = field(default_factory=list)
-    build_s: dict[str, float] = field(default_factory=dict)
-    build_log: tuple[str, ...] = ()
-    build_failure: str | None = None
+PLAN = ("samples_to_warm_up", "samples", "calls_in_each")
 
 
 @contextlib.contextmanager
-def open_sides(
+def commit_pair(
     base: str,
     head: str,
     *,
@@ -46,7 +25,7 @@ def open_sides(
     bench: str | None = None,
     environment: str | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Iterator[AsvSides]:
+) -> Iterator[Pair]:
     """Build both commits, list the suite on both sides, and yield the sides.
 
     A head that cannot be built is a side on which every benchmark fails.
@@ -60,8 +39,8 @@ def open_sides(
 
     Raises:
         UsageError, ConfigError: what is asked for is not there.
-        CouldNotMeasureError: base cannot be built, or the suite be listed on neither side.
-        NothingMeasuredError: `bench` selects nothing.
+        CouldNotMeasureError: base cannot be built.
+        NothingMeasuredError: `bench` selects nothing, or the suite can be listed on neither side.
     """
     check_regex(bench)
     project = Project(config)
@@ -72,21 +51,27 @@ def open_sides(
         raise CouldNotMeasureError(f"base {commits[0].label}: {installed[0].failure}")
     plans: dict[str, list[int]] = {}
     with contextlib.ExitStack() as stack:
-        sides = [
+        a, b = (
             _side(project, commit, each, plans, bench, stack) for commit, each in zip(commits, installed, strict=True)
-        ]
-        a, b = sides
+        )
         a.other, b.other = b.own, a.own
         _refuse_nothing(a.own, b.own, bench)
-        yield AsvSides(
+        notes = _notes(project, commits[1], environment)
+        yield Pair(
             a,
             b,
-            *commits,
-            environment=environments[0].name,
-            notes=_notes(project, commits[1], environment),
-            build_s={"a": installed[0].seconds, "b": installed[1].seconds},
-            build_log=installed[1].log,
-            build_failure=installed[1].failure,
+            CLOCKS,
+            base_commit=commits[0].hash,
+            head_commit=commits[1].hash,
+            build_s=sum(each.seconds for each in installed),
+            warnings=lambda: notes,
+            details=lambda: {
+                "environment": environments[0].name,
+                "build_s": {"a": round(installed[0].seconds, 3), "b": round(installed[1].seconds, 3)},
+                "build_log": list(installed[1].log),
+                "calibration_s": round(a.calibration_s + b.calibration_s, 3),
+                "plans": {title: dict(zip(PLAN, plan, strict=True)) for title, plan in sorted(plans.items())},
+            },
         )
 
 

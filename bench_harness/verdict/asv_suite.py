@@ -18,6 +18,7 @@ from bench_harness.verdict.asv_process import Run
 from bench_harness.verdict.sides import Key
 
 TIMED = ("time", "timeraw")
+CLOCKS = ("cpu_s", "wall_s")
 _METRICS = {"mem": ("size_bytes", "bytes"), "peakmem": ("peak_rss_bytes", "bytes")}
 
 
@@ -111,6 +112,6 @@ def _combinations(fields: dict[str, Any], kind: str, chosen: list[int] | None, c
 
 def _metrics(kind: str, unit: str) -> list[tuple[str, str, str]]:
     if kind in TIMED:
-        return [("cpu_s", "s", "lower"), ("wall_s", "s", "lower")]
+        return [(clock, "s", "lower") for clock in CLOCKS]
     name, own_unit = _METRICS.get(kind, ("value", unit))
     return [(name, own_unit, "lower")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench_harness.verdict.sides import Side
 
@@ -18,6 +19,7 @@ class Pair:
         base_commit, head_commit: where the sides are commits.
         build_s: wall seconds it took to make them ready.
         warnings: asked once all rounds are over, so that sides may add to what they return.
+        details: asked then too: how the sides were measured, as a record holds it under results.sides.
     """
 
     a: Side
@@ -27,3 +29,4 @@ class Pair:
     head_commit: str | None = None
     build_s: float = 0.0
     warnings: Callable[[], list[str]] = field(default=list)
+    details: Callable[[], dict[str, Any]] = field(default=dict)

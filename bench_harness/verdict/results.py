@@ -109,13 +109,14 @@ def exit_code(found: Sequence[Mapping[str, Any]]) -> ExitCode:
     """Return what `bench compare` exits with for results.benchmarks.
 
     1: a confirmed regression of a number that gates, or a benchmark that fails on head alone. Else 3: nothing was
-    measured. Else 4: something that must be decided is not, or a benchmark could not be measured on base. Else 0.
+    measured. Else 4: something that must be decided is not. Else 0: a benchmark that fails on base, as a new one does
+    where it needs what head brings, is shown, and there is nothing that it could be worse than.
     """
     if any(_is_regression(each) for each in found):
         return ExitCode.REGRESSION
     if not any(each["rounds"] for each in found):
         return ExitCode.NOT_MEASURED
-    if any(each["gate"] and (each.get("failed") or _is_left_open(each)) for each in found):
+    if any(each["gate"] and _is_left_open(each) for each in found):
         return ExitCode.UNDECIDED
     return ExitCode.FINE
 

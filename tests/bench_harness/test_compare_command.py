@@ -131,7 +131,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, telling: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--a", "true"], "two sides to compare: --a 'BASE COMMAND' --b 'HEAD COMMAND'"),
+        (["--a", "true"], "two sides to compare: BASE HEAD, two commits, or --a 'BASE COMMAND' --b 'HEAD COMMAND'"),
         (["--a", "true", "--b", "true", "--metric", "cpus"], "--metric cpus: did you mean 'cpu_s'?"),
         (["--a", "true", "--b", "true", "--budget", "soon"], "--budget soon: expected a time above 0"),
         (["--a", "true", "--b", "true", "--budget", "0"], "--budget 0: expected a time above 0"),

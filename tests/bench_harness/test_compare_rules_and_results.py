@@ -62,7 +62,9 @@ FAILED_ON_BOTH = row(None, failed={"a": "x", "b": "x"}, rounds=0)
         ([FAILED_ON_HEAD], ExitCode.REGRESSION),
         ([FAILED_ON_BASE], ExitCode.NOT_MEASURED),
         ([FAILED_ON_BOTH], ExitCode.NOT_MEASURED),
-        ([FAILED_ON_BASE, row("fine")], ExitCode.UNDECIDED),
+        ([FAILED_ON_BASE, row("fine")], ExitCode.FINE),
+        ([FAILED_ON_BOTH, row("fine")], ExitCode.FINE),
+        ([FAILED_ON_BASE, row("undecided")], ExitCode.UNDECIDED),
         ([], ExitCode.NOT_MEASURED),
     ],
 )
