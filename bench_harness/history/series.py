@@ -4,6 +4,7 @@ A series ends where its values stop being comparable: a new version of the bench
 set of parameters. The next one says why it began.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -139,17 +140,22 @@ def _with_reasons(pieces: list[Series]) -> list[Series]:
 
 
 def _with_reason(one: Series, others: list[Series]) -> Series:
-    """Say what changed since the series of the benchmark that ended last before this one; the most similar of these."""
+    """Say what changed since the series that this one takes over from, if one of the benchmark ended before it."""
     start = one.points[0].position
     ended = [other for other in others if other.points[-1].position < start]
     if not ended:
         return one
-    last = max(ended, key=lambda other: (-len(_changes(other, one)), other.points[-1].position))
-    changes = _changes(last, one)
-    if not changes:  # the same benchmark in the same place: one with another version lies between
-        return one
-    began = f"{' and '.join(changes)} at {one.points[0].commit[:12]}"
-    return Series(**{**vars(one), "began": began})
+    same_place = [other for other in ended if _place(other) == _place(one)]
+    # The last one of the same place, else the last of the most similar ones.
+    fewest = min(len(_changes(other, one)) for other in ended)
+    similar = [other for other in ended if len(_changes(other, one)) == fewest]
+    last = max(same_place or similar, key=lambda other: other.points[-1].position)
+    began = f"{' and '.join(_changes(last, one))} at {one.points[0].commit[:12]}"
+    return dataclasses.replace(one, began=began)
+
+
+def _place(one: Series) -> tuple[Params, str, str]:
+    return one.params, one.machine, one.environment
 
 
 def _changes(before: Series, after: Series) -> list[str]:
