@@ -8,6 +8,7 @@ COMMANDS = {
     "diff": "compare two captures of bench profile, function by function, per steady step",
     "doctor": "say what will hurt a training run before it does: the machine, its limits, and a target's workers",
     "list": "list the named workloads of installed packages, or the runs that are kept; remove old ones",
+    "log": "keep the change log of speed and memory: what each measured commit changed, by how much, how surely",
     "memory": "run a program unmodified, and show how much it and its workers truly hold, over time",
     "profile": "run a program unmodified, and show where it and its workers spend their time, function by function",
     "summary": "show what a benchmark run left: headline figures, throughput, memory per process, history",

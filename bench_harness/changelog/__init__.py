@@ -1,0 +1,1 @@
+"""The change log that `bench log` keeps: what each commit says of itself, beside what asv measured before and after."""

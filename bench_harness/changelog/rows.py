@@ -1,0 +1,137 @@
+"""The rows of one series: each measured commit against the one before it, and what commits announced of it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench_harness.changelog.commit_texts import CommitText
+from bench_harness.changelog.estimates import Estimate, estimate
+from bench_harness.changelog.expectations import Expectation
+from bench_harness.changelog.ratios import MARGIN, UP, Comparison, compare, has_enough
+from bench_harness.config import Config
+from bench_harness.history.series import Point, Series
+from bench_harness.history.steps import Step, StepRule, steps_of
+
+# As rules name the metric of an asv benchmark.
+_METRICS = {"seconds": "time_s", "bytes": "size_bytes"}
+_NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An expectation beside the ratio it was held against."""
+
+    expectation: Expectation
+    met: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A commit in a series; `estimate` is None, with the reason in `why`, where it has no value."""
+
+    commit: CommitText
+    estimate: Estimate | None = None
+    why: str | None = None
+    comparison: Comparison | None = None
+    previous: str | None = None
+    checked: tuple[Checked, ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one series, and its steps."""
+
+    series: Series
+    margin: float
+    better: str
+    rows: tuple[Row, ...]
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The benchmark as asv writes it: name(parameter, ...)."""
+        return title_of(self.series)
+
+    def is_worse(self, comparison: Comparison) -> bool:
+        """Tell whether a comparison found a change for the worse."""
+        return comparison.direction is not None and (comparison.direction == UP) == (self.better == "lower")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the log is to show, and how it judges.
+
+    Args:
+        texts: of the commits on the line.
+        expected: what the commits announce.
+        config: rules give the margin and the better direction per benchmark.
+        rounds: processes that asv started per commit, where not the benchmark's own number (asv run -a rounds=5).
+        gaps: whether commits without results have rows.
+    """
+
+    texts: Mapping[str, CommitText]
+    expected: Mapping[str, Sequence[Expectation]]
+    config: Config
+    rounds: int | None = None
+    gaps: bool = False
+
+
+def title_of(series: Series) -> str:
+    """Return the benchmark as asv writes it: name(parameter, ...)."""
+    return series.benchmark + (f"({', '.join(value for _, value in series.params)})" if series.params else "")
+
+
+def block_of(series: Series, question: Question) -> Block:
+    """Return the rows and steps of a series."""
+    metric = _METRICS.get(series.unit or "", "value")
+    rule = question.config.rule_for(series.benchmark, metric, [value for _, value in series.params])
+    margin = MARGIN if rule.effect is None else rule.effect
+    better = rule.better or "lower"
+    steps = steps_of(series, StepRule(minimum=min(margin, StepRule.minimum)))
+    return Block(series, margin, better, tuple(_Rows(series, question, margin, better).rows()), tuple(steps))
+
+
+class _Rows:
+    def __init__(self, series: Series, question: Question, margin: float, better: str) -> None:
+        self.series, self.question, self.margin, self.better = series, question, margin, better
+        # Benchmarks without rounds take one number per commit, whatever -a rounds=N was.
+        self.earlier: list[tuple[Point, Estimate]] = []
+        self.rounds = question.rounds if series.rounds and question.rounds else series.rounds
+
+    def rows(self) -> Iterator[Row]:
+        covered = self.series.points[0].position
+        for point in self.series.points:
+            yield from self._gap(covered, point.position)
+            covered = point.position + 1
+            yield self._row(point)
+        yield from self._gap(covered, None)
+
+    def _gap(self, start: int, end: int | None) -> Iterator[Row]:
+        if self.question.gaps:
+            yield from (Row(self._text(commit), why=_NOT_MEASURED) for commit in self.series.line[start:end])
+
+    def _row(self, point: Point) -> Row:
+        text, found = self._text(point.commit), estimate(point, self.rounds)
+        if found is None:
+            return Row(text, why=point.why)
+        before = self._before(found)
+        self.earlier.append((point, found))
+        if before is None:
+            return Row(text, found)
+        comparison = compare(before[1], found, self.series.unit, self.margin)
+        checked = tuple(self._checked(comparison, (*self.series.between(before[0], point), point.commit)))
+        return Row(text, found, None, comparison, before[0].commit, checked)
+
+    def _before(self, found: Estimate) -> tuple[Point, Estimate] | None:
+        """Return the last row that can be compared with `found`, or the last one where none can."""
+        enough = [one for one in self.earlier if has_enough(one[1])] if has_enough(found) else []
+        candidates = enough or self.earlier
+        return candidates[-1] if candidates else None
+
+    def _checked(self, comparison: Comparison, commits: Iterable[str]) -> Iterator[Checked]:
+        if comparison.ratio is not None:
+            for one in (one for commit in commits for one in self.question.expected.get(commit, ())):
+                if one.names(self.series.benchmark, title_of(self.series)):
+                    yield Checked(one, one.is_met(comparison.ratio, self.better))
+
+    def _text(self, commit: str) -> CommitText:
+        return self.question.texts.get(commit) or CommitText(commit, "", "", "subject")
