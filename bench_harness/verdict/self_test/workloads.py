@@ -1,0 +1,77 @@
+"""The workloads of the self-test, and how a slowdown of a wanted size is planted in one.
+
+A body takes EXTRA more units of work. That is EXTRA of its time only where the units are all of it; a loader also
+starts workers and moves batches, and callgrind counts the interpreter's start. So each workload is calibrated: the
+share of the units in what is measured comes from runs with twice the units, and EXTRA is the wanted slowdown by it.
+What a slowdown truly was is measured again, on all verdicts (`rates`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_harness.errors import CouldNotMeasureError
+from bench_harness.verdict.command_side import CommandSide
+
+_CALIBRATING_ROUNDS = 7
+_EXACT_ROUNDS = 1
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A script of this folder and how Python runs it."""
+
+    name: str
+    flags: tuple[str, ...]
+
+    def side(self, label: str, extra: float, metrics: Sequence[str]) -> CommandSide:
+        """Return the side that does 1 + `extra` times the work."""
+        script = Path(__file__).with_name(f"body_{self.name}.py")
+        return CommandSide(label, [sys.executable, *self.flags, str(script), repr(extra)], metrics, self.name)
+
+    def describe(self) -> str:
+        """Return what it is in words."""
+        if self.name != "loader":
+            return {"python": "pure Python", "kernel": "zlib in C"}[self.name]
+        torch = importlib.util.find_spec("torch") is not None
+        return "torch DataLoader, 2 workers" if torch else "multiprocessing pool, 2 workers"
+
+
+# Isolated from the user's environment; without site, half of the start, where it need not find torch.
+WORKLOADS = {
+    "python": Workload("python", ("-I", "-S")),
+    "kernel": Workload("kernel", ("-I", "-S")),
+    "loader": Workload("loader", ("-I",)),
+}
+
+
+def share_of_units(workload: Workload, metric: str, timeout_s: float, seed: int) -> float:
+    """Return which part of a metric grows with the units of work, from rounds with once and twice the units.
+
+    Raises:
+        CouldNotMeasureError: the workload fails, or more work does not take more.
+    """
+    rounds = _EXACT_ROUNDS if metric == "instructions" else _CALIBRATING_ROUNDS
+    sides = [workload.side("calibration", extra, [metric]) for extra in (0.0, 1.0)]
+    chance = random.Random(seed)
+    values: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(rounds):
+        for index in chance.sample((0, 1), 2):
+            taken = sides[index].measure(None, 0, timeout_s)
+            if taken.failures:
+                raise CouldNotMeasureError(f"self-test of {workload.name}: {next(iter(taken.failures.values()))}")
+            values[index].append(next(iter(taken.values.values())))
+    once, twice = (statistics.median(values[index]) for index in (0, 1))
+    share = twice / once - 1
+    if not 0.05 < share < 1.5:
+        raise CouldNotMeasureError(
+            f"self-test of {workload.name}: twice the work took {twice / once:.2f} times the {metric}; the machine is "
+            "too busy to calibrate, try again later"
+        )
+    return min(share, 1.0)
