@@ -11,15 +11,15 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bench_harness import environment
 from bench_harness.config import Config, load_config, nearest, parse_effect
-from bench_harness.errors import NothingMeasuredError, UsageError
+from bench_harness.errors import ExitCode, NothingMeasuredError, UsageError
 from bench_harness.record import Record, utc_now
-from bench_harness.report import compare_text
+from bench_harness.report import compare_text, self_test_text
 from bench_harness.run_folders import keep_record, refuse_foreign_record, run_folder
 from bench_harness.verdict import results
 from bench_harness.verdict.asv_commits import commit_pair
@@ -28,6 +28,9 @@ from bench_harness.verdict.command_side import CLOCKS, UNITS, CommandSide, parse
 from bench_harness.verdict.pair import Pair
 from bench_harness.verdict.rounds import Comparison, Limits, Progress, compare
 from bench_harness.verdict.rule_choice import choose_rule
+from bench_harness.verdict.self_test.run import self_test
+from bench_harness.verdict.self_test.trials import Plan
+from bench_harness.verdict.self_test.workloads import WORKLOADS
 from bench_harness.verdict.sides import Key
 
 BUDGET = "60s"
@@ -67,13 +70,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=None, metavar="N", help="of the order inside the rounds (default: random, recorded)"
     )
     add("--out", type=Path, metavar="DIR", help="write record.json here (default: a new folder below profiles/)")
+    _configure_self_test(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print Markdown")
     form.add_argument("--json", action="store_true", help="print the record, one JSON object, and nothing else")
 
 
+def _configure_self_test(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("self-test", "how often verdicts are wrong on this machine").add_argument
+    add("--self-test", action="store_true", help="compare known workloads with themselves and with slower copies")
+    add("--workload", action="append", choices=WORKLOADS, help="repeatable; default: python and kernel")
+    add(
+        "--planted",
+        action="append",
+        metavar="X",
+        help="slowdown of head, such as 5%% (repeatable; default: 0, 5%%, 10%%)",
+    )
+    add("--verdicts", type=int, default=20, metavar="N", help="of each workload and slowdown (default: 20)")
+    add("--budget-total", default="10m", metavar="T", help="begin no verdict after this time (default: 10m)")
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure, write the record, print it."""
+    if args.self_test:
+        return _self_test(args)
     started, clock = utc_now(), time.perf_counter()
     if args.out:
         refuse_foreign_record(args.out, "compare")
@@ -159,6 +179,52 @@ def sides_of(args: argparse.Namespace) -> Iterator[Pair]:
             say=lambda line: print(f"bench: {line}", file=sys.stderr, flush=True),
         ) as pair:
             yield pair
+
+
+def _self_test(args: argparse.Namespace) -> int:
+    """Try known pairs, and print what all verdicts in the folder say."""
+    unfit = next((flag for flag, value in {"--a": args.a, "--b": args.b, "BASE": args.base}.items() if value), None)
+    if unfit:
+        raise UsageError(f"--self-test brings its own workloads; leave out {unfit}")
+    profiles = load_config().profiles
+    record, out = self_test(_plan(args), args.argv, profiles, args.out, _shown_trials(args))
+    if args.json:
+        print(json.dumps(record.to_json(), allow_nan=False))
+    else:
+        self_test_text.print_rates(record, os.path.relpath(out), as_markdown=args.markdown)
+    return ExitCode.FINE if record.completed else 128 + signal.SIGINT
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    if args.verdicts < 1:
+        raise UsageError(f"--verdicts {args.verdicts}: expected an integer of at least 1")
+    for metric in args.metric or ():
+        if metric not in ("cpu_s", "wall_s", "instructions"):
+            raise UsageError(f"--metric {metric}: the self-test knows cpu_s, wall_s and instructions")
+    return Plan(
+        workloads=tuple(dict.fromkeys(args.workload or ("python", "kernel"))),
+        planted=tuple(dict.fromkeys(map(_planted, args.planted or ("0", "5%", "10%")))),
+        verdicts=args.verdicts,
+        metrics=tuple(dict.fromkeys(args.metric or CLOCKS)),
+        effect=_effect(args),
+        limits=_limits(args),
+        budget_s=parse_seconds(args.budget_total, "--budget-total"),
+    )
+
+
+def _planted(text: str) -> float:
+    try:
+        return 0.0 if text in ("0", "0%") else parse_effect(text)
+    except ValueError as error:
+        raise UsageError(f"--planted {error}, or 0") from error
+
+
+def _shown_trials(args: argparse.Namespace) -> Callable[[int, int], None]:
+    def show(number: int, count: int) -> None:
+        end = "\n" if number == count else ""
+        print(f"\r\033[K{number} of {count} verdicts", end=end, file=sys.stderr, flush=True)
+
+    return show if _may_show(args) else lambda number, count: None
 
 
 def command_pair(args: argparse.Namespace) -> Pair:
