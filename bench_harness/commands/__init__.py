@@ -4,6 +4,7 @@ The table is explicit and holds the one-line help, so that `bench --help` import
 """
 
 COMMANDS = {
+    "alert": "say whether a commit is worse than its base, from what compare and asv measured, as a CI shows it",
     "compare": "say whether one of two commits or commands is slower or larger, with a stated rate of error",
     "diff": "compare two captures of bench profile, function by function, per steady step",
     "doctor": "say what will hurt a training run before it does: the machine, its limits, and a target's workers",
