@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         refuse_foreign_record(args.out, "compare")
     limits, effect, config = _limits(args), _effect(args), load_config()
-    with sides_of(args) as pair:
+    with sides_of(args, limits) as pair:
         meter = LoadMeter()
         comparison = compare(
             pair.a,
@@ -153,7 +153,7 @@ def _finished(record: Record, args: argparse.Namespace, config: Config) -> int:
 
 
 @contextlib.contextmanager
-def sides_of(args: argparse.Namespace) -> Iterator[Pair]:
+def sides_of(args: argparse.Namespace, limits: Limits) -> Iterator[Pair]:
     """Make ready what is to be compared: two commits, or two commands.
 
     Raises:
@@ -176,6 +176,7 @@ def sides_of(args: argparse.Namespace) -> Iterator[Pair]:
             config=args.asv_config,
             bench=args.bench,
             environment=args.environment,
+            timeout_s=limits.timeout_s or limits.budget_s,
             say=lambda line: print(f"bench: {line}", file=sys.stderr, flush=True),
         ) as pair:
             yield pair

@@ -5,7 +5,8 @@ standard library, from Python 3.8 on. The request says what to do:
 
     {"mode": "list", "root": the benchmark folder, "log": file for whatever is printed}
     {"mode": "run", ..., "jobs": [{"job": 3, "name", "index", "kind", "folder", "cache": true, "plan": [2, 8, 100] or
-     null}]}        index: of the combination of parameters or null; plan: [samples to warm up, samples, calls in each]
+     null, "plan_only": false}]}        index: of the combination of parameters or null; plan: [samples to warm up,
+                                        samples, calls in each], null where it is to be found out
 
 One line of JSON per event goes to the standard output, at once: what was running when the process ended is known.
 """
@@ -169,10 +170,10 @@ def _measure(benchmark: Any, job: dict[str, Any]) -> dict[str, Any]:
         value = number(benchmark.do_run())
         return {"event": "done", "values": {"value": value}, "body_s": time.perf_counter() - began}
     sampler = asv_timing.sampler_of(benchmark, raw=job["kind"] == "timeraw")
-    if job["plan"] is None:
-        return {"event": "planned", "plan": sampler.plan(), "body_s": sampler.body_s}
-    values = sampler.values(*job["plan"])
-    return {"event": "done", "values": values, "body_s": sampler.body_s}
+    plan = job["plan"] or sampler.plan()
+    if job["plan_only"]:
+        return {"event": "planned", "plan": plan, "body_s": sampler.body_s}
+    return {"event": "done", "values": sampler.values(*plan), "plan": plan, "body_s": sampler.body_s}
 
 
 def number(value: Any) -> float:

@@ -24,9 +24,10 @@ def commit_pair(
     config: Path | None = None,
     bench: str | None = None,
     environment: str | None = None,
+    timeout_s: float | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Pair]:
-    """Build both commits, list the suite on both sides, and yield the sides.
+    """Build both commits, list the suite on both sides, make its caches and find out how often to call what.
 
     A head that cannot be built is a side on which every benchmark fails.
 
@@ -35,6 +36,7 @@ def commit_pair(
         config: the asv configuration; None: the one in the working folder.
         bench: asv's --bench; None: all benchmarks.
         environment: of the matrix, or asv's type:python; None: the first of the matrix.
+        timeout_s: for one benchmark, where asv's own is longer; None: asv's own.
         say: takes one line of progress.
 
     Raises:
@@ -56,6 +58,8 @@ def commit_pair(
         )
         a.other, b.other = b.own, a.own
         _refuse_nothing(a.own, b.own, bench)
+        for side in (a, b):
+            side.prepare(timeout_s)
         notes = _notes(project, commits[1], environment)
         yield Pair(
             a,
@@ -69,7 +73,7 @@ def commit_pair(
                 "environment": environments[0].name,
                 "build_s": {"a": round(installed[0].seconds, 3), "b": round(installed[1].seconds, 3)},
                 "build_log": list(installed[1].log),
-                "calibration_s": round(a.calibration_s + b.calibration_s, 3),
+                "preparing_s": {"a": round(a.preparing_s, 3), "b": round(b.preparing_s, 3)},
                 "plans": {title: dict(zip(PLAN, plan, strict=True)) for title, plan in sorted(plans.items())},
             },
         )

@@ -29,6 +29,7 @@ _WAKE_S = 0.5
 _CLOSING_S = 2.0  # between the end of a process's output and its own
 _EXIT_S = 10.0  # for what a suite registered with atexit
 _LOG_LINES = 12
+TIMED_OUT = "timed out"
 
 
 class Starter(Protocol):
@@ -142,7 +143,7 @@ class _Listener:
         while True:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                return running, f"timed out after {limit_s:g} s" if running is not None else _NEVER_BEGAN
+                return running, f"{TIMED_OUT} after {limit_s:g} s" if running is not None else _NEVER_BEGAN
             try:
                 line = self._lines.get(timeout=min(left_s, _WAKE_S))
             except queue.Empty:

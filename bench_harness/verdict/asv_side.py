@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from bench_harness.optional import require
-from bench_harness.verdict.asv_process import Run, Starter, run_jobs
+from bench_harness.verdict.asv_process import TIMED_OUT, Run, Starter, run_jobs
 from bench_harness.verdict.asv_suite import TIMED, Benchmark, Listing
 from bench_harness.verdict.sides import Key, Taken
 
@@ -62,56 +62,60 @@ class AsvSide:
     ) -> None:
         self.label = label
         self.own, self.other = own, _EMPTY
-        self.calibration_s = 0.0
+        self.preparing_s = 0.0
         self._start, self._root, self._caches, self._plans = start, root, caches, plans
+        self._hangs: dict[str, str] = {}
+
+    def prepare(self, timeout_s: float | None) -> None:
+        """Make the caches, and find out how often to call the benchmarks of which no side has found it out yet."""
+        began = time.perf_counter()
+        ready = self._with_caches(list(self.own.benchmarks.values()), Taken())
+        unknown = [each for each in ready if each.kind in TIMED and each.title not in self._plans]
+        if unknown:
+            run, taken = self._run(unknown, timeout_s, plan_only=True), Taken()
+            self._take(unknown, run, taken)
+            # Others that failed are tried again in the rounds; one that hangs would cost each round its timeout.
+            self._hangs = {title: why for title, why in taken.failures.items() if why.startswith(TIMED_OUT)}
+        self.preparing_s += time.perf_counter() - began
 
     def measure(self, wanted: Collection[Key] | None, seed: int, timeout_s: float | None) -> Taken:
-        """Measure what is wanted; see `verdict.sides.Side`.
-
-        Where no side has found out yet how often to call a benchmark, a process before that one does, whose time
-        counts as start-up.
-        """
+        """Measure what is wanted; see `verdict.sides.Side`."""
         began = time.perf_counter()
         taken = Taken()
-        titles = None if wanted is None else {key.title for key in wanted}
+        titles = set(self.own.benchmarks) | set(self.other.benchmarks)
+        titles = titles if wanted is None else titles & {key.title for key in wanted}
         self._note_absent(titles, taken)
-        chosen = [each for title, each in sorted(self.own.benchmarks.items()) if titles is None or title in titles]
+        chosen = [self.own.benchmarks[title] for title in sorted(titles & set(self.own.benchmarks))]
         random.Random(seed).shuffle(chosen)
         ready = self._with_caches(chosen, taken)
-        self._calibrate(ready, timeout_s, taken)
-        timed = [each for each in ready if each.kind in TIMED and each.title in self._plans and not _told(each, taken)]
+        timed = [each for each in ready if each.kind in TIMED]
         apart = [[each] for each in ready if each.kind not in TIMED]
         for group in [timed, *apart] if timed else apart:
-            run = self._run(group, timeout_s, planned=True)
+            run = self._run(group, timeout_s)
             taken.body_s += run.body_s
             self._take(group, run, taken)
         taken.startup_s = time.perf_counter() - began - taken.body_s
         return taken
 
-    def _note_absent(self, titles: Collection[str] | None, taken: Taken) -> None:
-        for title, benchmark in self.other.benchmarks.items():
-            if title not in self.own.benchmarks and (titles is None or title in titles):
-                failed, why = self.own.absence(benchmark.name)
+    def _note_absent(self, titles: Collection[str], taken: Taken) -> None:
+        for title in titles:
+            if title not in self.own.benchmarks:
+                failed, why = self.own.absence(self.other.benchmarks[title].name)
                 (taken.failures if failed else taken.skipped)[title] = why
 
     def _with_caches(self, chosen: Sequence[Benchmark], taken: Taken) -> list[Benchmark]:
+        """Return those that can run; the others have failed."""
         ready = []
         for benchmark in chosen:
             _, why = self._caches.folder(benchmark)
+            why = why or self._hangs.get(benchmark.title)
             if why is None:
                 ready.append(benchmark)
             else:
                 taken.failures[benchmark.title] = why
         return ready
 
-    def _calibrate(self, ready: Sequence[Benchmark], timeout_s: float | None, taken: Taken) -> None:
-        unknown = [each for each in ready if each.kind in TIMED and each.title not in self._plans]
-        if unknown:
-            began = time.perf_counter()
-            self._take(unknown, self._run(unknown, timeout_s, planned=False), taken)
-            self.calibration_s += time.perf_counter() - began
-
-    def _run(self, group: Sequence[Benchmark], timeout_s: float | None, planned: bool) -> Run:
+    def _run(self, group: Sequence[Benchmark], timeout_s: float | None, plan_only: bool = False) -> Run:
         jobs = [
             {
                 "job": number,
@@ -120,7 +124,8 @@ class AsvSide:
                 "kind": each.kind,
                 "folder": self._caches.folder(each)[0],
                 "cache": each.cache is not None,
-                "plan": self._plans.get(each.title) if planned else None,
+                "plan": self._plans.get(each.title),
+                "plan_only": plan_only,
                 "timeout_s": min(each.timeout_s, timeout_s or each.timeout_s),
             }
             for number, each in enumerate(group)
@@ -130,20 +135,16 @@ class AsvSide:
     def _take(self, group: Sequence[Benchmark], run: Run, taken: Taken) -> None:
         for number, benchmark in enumerate(group):
             event = run.by_job.get(number, {"event": "failed", "why": run.trouble})
+            if "plan" in event:
+                self._plans.setdefault(benchmark.title, event["plan"])
             if event["event"] == "done":
                 values = event["values"]
                 taken.values.update({key: float(values[_field(key, values)]) for key in benchmark.keys})
-            elif event["event"] == "planned":
-                self._plans[benchmark.title] = event["plan"]
             elif event["event"] == "skipped":
                 taken.skipped[benchmark.title] = event["why"]
-            else:
+            elif event["event"] == "failed":
                 taken.failures[benchmark.title] = str(event["why"])
 
 
 def _field(key: Key, values: dict[str, float]) -> str:
     return key.metric if key.metric in values else "value"
-
-
-def _told(benchmark: Benchmark, taken: Taken) -> bool:
-    return benchmark.title in taken.failures or benchmark.title in taken.skipped

@@ -224,14 +224,34 @@ def test_both_sides_make_the_same_number_of_calls(tmp_path: Path) -> None:
     folder = write_suite(tmp_path, kernels=suite)
     sides = [side_of(folder, plans=plans) for _ in range(2)]
     counts = []
-    for side in [*sides, sides[0]]:
-        before = (tmp_path / "calls").stat().st_size if counts else 0
-        side.measure(None, 0, None)
+    sides[0].prepare(None)
+    for measure in (lambda: sides[1].prepare(None), *(lambda s=side: s.measure(None, 0, None) for side in sides)):
+        before = (tmp_path / "calls").stat().st_size
+        measure()
         counts.append((tmp_path / "calls").stat().st_size - before)
     warming, samples, calls = plans["kernels.time_it"]
-    assert counts[0] > counts[1]  # the first found out how often to call, in a process before
-    assert counts[1] == counts[2] == (warming + samples) * calls
-    assert sides[0].calibration_s > 0 == sides[1].calibration_s
+    assert counts == [0, (warming + samples) * calls, (warming + samples) * calls]
+
+
+def test_what_hangs_is_tried_once_and_what_fails_in_each_round(tmp_path: Path) -> None:
+    suite = f"""
+import time
+def time_hangs():
+    with open({str(tmp_path / "hung")!r}, "a") as file: file.write("x")
+    time.sleep(100)
+def time_fails():
+    with open({str(tmp_path / "failed")!r}, "a") as file: file.write("x")
+    raise OSError("no")
+"""
+    side = side_of(write_suite(tmp_path, kernels=suite))
+    side.prepare(timeout_s=1)
+    for _ in range(2):
+        taken = side.measure(None, 0, timeout_s=1)
+        assert taken.failures == {
+            "kernels.time_hangs": "timed out after 1 s",
+            "kernels.time_fails": "OSError: no (kernels.py:8)",
+        }
+    assert ((tmp_path / "hung").read_text(), (tmp_path / "failed").read_text()) == ("x", "xxx")
 
 
 def test_setup_runs_between_calls_and_collection_is_off_in_them(tmp_path: Path) -> None:
@@ -297,12 +317,12 @@ def timeraw_fails():
 def test_peak_memory_is_of_a_process_that_ran_nothing_else(tmp_path: Path) -> None:
     suite = """
 import sys
-def time_holds_much(): bytearray(400_000_000)
+def time_holds_much(): bytearray(150_000_000)
 def peakmem_small(): assert "numpy" not in sys.modules  # which pympler would import
 def mem_list(): return [0] * 1000
 """
     values = by_title(side_of(write_suite(tmp_path, memory=suite)).measure(None, 0, None))
-    assert 0 < values["memory.peakmem_small"]["peak_rss_bytes"] < 300_000_000
+    assert 0 < values["memory.peakmem_small"]["peak_rss_bytes"] < 100_000_000
     assert 8000 <= values["memory.mem_list"]["size_bytes"] < 9000
 
 
