@@ -21,7 +21,7 @@ from bench_harness.errors import ExitCode, NothingMeasuredError, UsageError
 from bench_harness.record import Record, utc_now
 from bench_harness.report import compare_text, self_test_text
 from bench_harness.run_folders import keep_record, refuse_foreign_record, run_folder
-from bench_harness.verdict import results
+from bench_harness.verdict import compared_files, results
 from bench_harness.verdict.asv_commits import commit_pair
 from bench_harness.verdict.certificate import LoadMeter, certificate
 from bench_harness.verdict.command_side import CLOCKS, UNITS, CommandSide, parse_command
@@ -70,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=None, metavar="N", help="of the order inside the rounds (default: random, recorded)"
     )
     add("--out", type=Path, metavar="DIR", help="write record.json here (default: a new folder below profiles/)")
+    compared_files.configure(parser)
     _configure_self_test(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print Markdown")
@@ -98,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         refuse_foreign_record(args.out, "compare")
     limits, effect, config = _limits(args), _effect(args), load_config()
+    if args.values or args.pytest or args.process_sd:
+        return _finished(compared_files.file_record(args, effect, config, started, clock), args, config)
     with sides_of(args, limits) as pair:
         meter = LoadMeter()
         comparison = compare(

@@ -124,6 +124,9 @@ def _end(value: float | None) -> str:
 
 def certificate_lines(certificate: Mapping[str, Any]) -> Iterable[str]:
     """Yield the noise certificate in words."""
+    if "source" in certificate:
+        yield from _file_lines(certificate)
+        return
     yield f"Noise certificate: {_control(certificate['aa'])}."
     load = certificate["load"]
     others = "load of others unknown" if load is None else f"others kept {load:g} of {certificate['cores']} cores busy"
@@ -135,6 +138,19 @@ def certificate_lines(certificate: Mapping[str, Any]) -> Iterable[str]:
     )
     wall, seed = units.seconds(certificate["wall_s"]), certificate["seed"]
     yield f"  {certificate['rounds']} rounds in {wall}: {times}. Seed {seed}."
+
+
+def _file_lines(certificate: Mapping[str, Any]) -> Iterable[str]:
+    """Yield what is known of values that were measured elsewhere."""
+    if certificate["source"] == "values":
+        yield f"Noise certificate: none; {certificate['values']} values of {', '.join(certificate['files'])}."
+        return
+    a, b = (len(certificate["files"][side]) for side in ("a", "b"))
+    turns = ", in turns" if certificate["took_turns"] else "" if a == b == 1 else ", not in turns"
+    found, before = (certificate[name] for name in ("process_sd", "process_sd_beforehand"))
+    seen = "is unknown from one file" if found is None else f"was {100 * found:.2g} %"
+    yield f"Noise certificate: {a} file{'s' * (a != 1)} of base and {b} of head{turns}."
+    yield f"  How much processes differ {seen} (sd); {100 * before:.2g} % was taken for known beforehand."
 
 
 def _control(aa: Mapping[str, Any]) -> str:

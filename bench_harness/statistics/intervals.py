@@ -36,9 +36,7 @@ class Center:
     n: int
 
     def interval(self, confidence: float) -> Interval:
-        """Return the two-sided interval."""
-        if self.n < 2:
-            return Interval(-math.inf, math.inf)
+        """Return the two-sided interval; with an infinite standard error, all numbers."""
         reach = t_quantile((1 + _checked(confidence)) / 2, self.degrees) * self.standard_error
         return Interval(self.value - reach, self.value + reach)
 

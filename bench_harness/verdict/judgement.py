@@ -46,7 +46,7 @@ def without_ratio(words: str, rounds: int, confidence: float) -> Judgement:
 
 def p_of_no_change(center: Center) -> float:
     """Return the one-sided p value of no change, in the direction of the estimate."""
-    if center.n < 2 or center.value == 0:
+    if center.value == 0 or math.isinf(center.standard_error):
         return 0.5
     if center.standard_error == 0:
         return 0.0

@@ -20,7 +20,7 @@ WORD = {Verdict.REGRESSION: "worse", Verdict.IMPROVEMENT: "better"}
 _FEWEST = 3  # rounds, or values per side, that have an interval worth reading
 
 
-def screened(center: Center, scale: Scale, rule: Rule, levels: Levels) -> Judgement:
+def screened(center: Center, scale: Scale, rule: Rule, levels: Levels, each: str = "rounds") -> Judgement:
     """Judge by where the interval lies; the one shown holds over all looks that `levels` is a part of."""
     judgement = measured(center, scale, confidence=1 - 2 * levels.fine, shown=loose(rule))
     verdict = levels.place(center, scale, rule)
@@ -31,7 +31,7 @@ def screened(center: Center, scale: Scale, rule: Rule, levels: Levels) -> Judgem
         words = f"seems {WORD[verdict]} by more than {rule.percent} ({interval_words(judgement)})"
         return replace(judgement, verdict=verdict, words=words)
     needed = levels.rounds_needed(center, scale, rule)
-    return replace(judgement, words=undecided_words(judgement, rule, needed), rounds_needed=needed)
+    return replace(judgement, words=undecided_words(judgement, rule, needed, each), rounds_needed=needed)
 
 
 def confirmed(pairs: Pairs, rule: Rule, alarm: Verdict, stages: int) -> Judgement:
@@ -54,11 +54,14 @@ def confirmed(pairs: Pairs, rule: Rule, alarm: Verdict, stages: int) -> Judgemen
     return replace(judgement, verdict=verdict, words=f"an alarm that fresh rounds did not confirm: {judgement.words}")
 
 
-def proven(center: Center, scale: Scale, rule: Rule, stages: int = 1) -> Judgement:
+def proven(center: Center, scale: Scale, rule: Rule, stages: int = 1, each: str = "rounds") -> Judgement:
     """Judge values that nobody chose for what they show.
 
     An alarm takes a difference that no change shows with a chance of `confirming_error` at most, over all stages, and
     an estimate beyond the effect.
+
+    Args:
+        each: what a value is one of, in words.
     """
     strict = 1 - 2 * rule.confirming_error
     judgement = measured(center, scale, confidence=1 - 2 * rule.confirming_error / stages, shown=strict)
@@ -67,7 +70,7 @@ def proven(center: Center, scale: Scale, rule: Rule, stages: int = 1) -> Judgeme
         verdict = direction(rule, larger=center.value > 0)
         words = f"{WORD[verdict]}: {interval_words(judgement)}"
         return replace(judgement, verdict=verdict, words=words, p_value=p_value)
-    found = screened(center, scale, rule, Levels(rule.screening_error / stages, rule.confirming_error / stages))
+    found = screened(center, scale, rule, Levels(rule.screening_error / stages, rule.confirming_error / stages), each)
     return replace(found, p_value=p_value)
 
 
@@ -89,10 +92,10 @@ def exactly(pairs: Pairs, rule: Rule) -> Judgement:
     return Judgement(verdict, ratio, ratio, ratio, loose(rule), len(pairs), 1.0 if a == b else 0.0, words)
 
 
-def too_few(pairs: Pairs, rule: Rule, wanted: int) -> Judgement:
+def too_few(pairs: Pairs, rule: Rule, wanted: int, each: str = "rounds") -> Judgement:
     """Return the judgement of fewer rounds than any look takes: numbers, but no verdict."""
     changes = pairs.changes() if len(pairs) else None
-    words = f"{len(pairs)} rounds, a verdict takes {wanted}"
+    words = f"{len(pairs)} {each}, a verdict takes {wanted}"
     if changes is None:
         return without_ratio(words, len(pairs), loose(rule))
     judgement = measured(center_of(changes[0]), changes[1], confidence=loose(rule), shown=loose(rule))
@@ -109,13 +112,13 @@ def loose(rule: Rule) -> float:
     return 1 - 2 * rule.screening_error
 
 
-def undecided_words(judgement: Judgement, rule: Rule, needed: int | None) -> str:
+def undecided_words(judgement: Judgement, rule: Rule, needed: int | None, each: str) -> str:
     """Return what is known, and what it would take."""
     low, high = judgement.ci_low or 0.0, judgement.ci_high or 0.0
     seen = "undecided"
     if low > 1 or high < 1:
         seen = f"{WORD[direction(rule, larger=low > 1)]}, but whether by more than {rule.percent} is undecided"
-    rest = f"about {needed} rounds would decide" if needed else "the change is too close to the effect to be decided"
+    rest = f"about {needed} {each} would decide" if needed else "the change is too close to the effect to be decided"
     return f"{seen} ({interval_words(judgement)}); {rest}"
 
 

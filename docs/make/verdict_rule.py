@@ -142,10 +142,11 @@ def rule_table(rng: numpy.random.Generator, repetitions: int, family: int) -> It
             found = tally(rng, noise, ratio, sd, Rule(effect=effect), repetitions, family)
             within = sum(rounds <= enough for rounds in found.rounds) / len(found.rounds)
             shares = " | ".join(f"{found.share(verdict):.1f} %" for verdict in Verdict)
+            alarms = 100 * found.alarms / repetitions
             mean, high = numpy.mean(found.rounds), numpy.quantile(found.rounds, 0.95)
             yield (
                 f"| {name} | {100 * sd:.1f} % | {100 * (ratio - 1):+.0f} % | {100 * effect:.0f} % | {shares}"
-                f" | {100 * found.alarms / repetitions:.1f} % | {mean:.0f} | {high:.0f} | {100 * within:.0f} % in {enough} |"
+                f" | {alarms:.1f} % | {mean:.0f} | {high:.0f} | {100 * within:.0f} % in {enough} |"
             )
 
 

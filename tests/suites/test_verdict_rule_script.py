@@ -23,7 +23,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_no_false_alarm_and_no_missed_change(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert script["main"](["--repetitions", "12", "--tables", "rule"]) == 0
+    assert script["main"](["--repetitions", "8", "--tables", "rule"]) == 0
     found = rows(capsys.readouterr().out)
     assert len(found) == len(script["CASES"]) * len(script["NOISES"])
     for noise, sd, true, effect, worse, *_ in found:
