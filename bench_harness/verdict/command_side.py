@@ -115,7 +115,9 @@ class CommandSide:
             yield self._counting(metric), (metric,)
 
     def _clocked(self, taken: Taken, folder: Path, timeout_s: float | None) -> None:
-        ran = self._run(self.command, folder, timeout_s)
+        report = {VARIABLE: str(folder / "report")}
+        ran = run_once(self.command, {**self.environment, **report}, timeout_s)
+        self._check(ran, timeout_s)
         own = read_own_numbers(folder / "report", self.benchmark)
         values = {self._key("cpu_s"): ran.cpu_s, self._key("wall_s"): ran.wall_s} | own.values
         taken.values |= {key: value for key, value in values.items() if self._is_asked_for(key)}
@@ -145,24 +147,14 @@ class CommandSide:
         prepare, read = _COUNTING[metric]
 
         def count(taken: Taken, folder: Path, timeout_s: float | None) -> None:
-            # Sets and dicts in another order are other work.
-            fixed = {**self.environment, "PYTHONHASHSEED": "0"}
-            ran = self._run(prepare(self.command, folder), folder, timeout_s, fixed)
+            # Sets and dicts in another order are other work, and so are names of files that differ from run to run.
+            fixed = {name: value for name, value in self.environment.items() if name != VARIABLE}
+            ran = run_once(prepare(self.command, folder), {**fixed, "PYTHONHASHSEED": "0"}, timeout_s)
+            self._check(ran, timeout_s)
             taken.values[self._key(metric)] = read(folder)
             self._add_time(taken, ran, None)
 
         return count
-
-    def _run(
-        self,
-        command: Sequence[str],
-        folder: Path,
-        timeout_s: float | None,
-        environment: Mapping[str, str] | None = None,
-    ) -> Ran:
-        ran = run_once(command, {**(environment or self.environment), VARIABLE: str(folder / "report")}, timeout_s)
-        self._check(ran, timeout_s)
-        return ran
 
     def _check(self, ran: Ran, timeout_s: float | None) -> None:
         problem = ran.problem(timeout_s)

@@ -8,7 +8,8 @@ Each line that it appends is one JSON object, of one of two forms:
         a value of its own. Unit, better ("lower"), benchmark and params may be left out. cpu_s or wall_s without a
         benchmark stand in for those of the whole process: start-up is then no part of what is compared.
 
-The same metric told again is added to the first: a body may be timed in pieces.
+Runs that count instructions, calls or allocations, or look at memory, do not get the variable: they would count the
+telling. The same metric told again is added to the first: a body may be timed in pieces.
 """
 
 from __future__ import annotations

@@ -43,11 +43,12 @@ class Workload:
         return "torch DataLoader, 2 workers" if torch else "multiprocessing pool, 2 workers"
 
 
-# Isolated from the user's environment; without site, half of the start, where it need not find torch.
+# Without the user's own packages; without site, half of the start, where it need not find torch. -I would do both, but
+# ignore PYTHONHASHSEED too: instructions would vary by some tenths of a percent.
 WORKLOADS = {
-    "python": Workload("python", ("-I", "-S")),
-    "kernel": Workload("kernel", ("-I", "-S")),
-    "loader": Workload("loader", ("-I",)),
+    "python": Workload("python", ("-s", "-S")),
+    "kernel": Workload("kernel", ("-s", "-S")),
+    "loader": Workload("loader", ("-s",)),
 }
 
 
