@@ -104,8 +104,8 @@ def load_config(start: Path = Path()) -> Config:
     path = find_pyproject(start)
     if path is None:
         return Config()
-    tool = _read_toml(path).get("tool", {})
-    table = tool.get("bench_harness", {}) if isinstance(tool, dict) else {}
+    found = find_tool_table(path)
+    table = {} if found is None else found
     where = f"{path}: [tool.bench_harness]"
     _check_keys(table, _names(Config), where)
     profiles = table.get("profiles", "profiles")
@@ -115,6 +115,16 @@ def load_config(start: Path = Path()) -> Config:
     profile = _profile(table.get("profile", {}), f"{path}: [tool.bench_harness.profile]", path.parent)
     rules = _rules(table.get("rules", []), f"{path}: [[tool.bench_harness.rules]]")
     return Config(profiles=path.parent / profiles, summary=summary, profile=profile, rules=rules)
+
+
+def find_tool_table(pyproject: Path) -> Any:
+    """Return what [tool.bench_harness] of a pyproject.toml holds, None where there is none.
+
+    Raises:
+        ConfigError: it cannot be read, or is not valid TOML.
+    """
+    tool = _read_toml(pyproject).get("tool", {})
+    return tool.get("bench_harness") if isinstance(tool, dict) else None
 
 
 def _summary(table: Any, where: str) -> SummaryConfig:
