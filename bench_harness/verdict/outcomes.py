@@ -7,7 +7,6 @@ the ones that chance would have chosen.
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass, field, replace
 
 from bench_harness.verdict.judgement import Judgement
@@ -67,13 +66,8 @@ class Outcome:
         return len(self.screening) + len(self.confirmation)
 
     def rounds_to_keep_time_for(self) -> int:
-        """Return about how many fresh rounds it would take to confirm an alarm of the next look.
-
-        An alarm lies several standard errors beyond the margin, so three fifths of the rounds that raised it see it
-        again; those that `rounds_to_confirm` wants for a change which is none yet are of no use here.
-        """
-        fewest = min(_FEWEST_TO_CONFIRM, self.sequential.rounds_to_confirm())
-        return max(fewest, math.ceil(0.6 * len(self.screening)))
+        """Return about how many fresh rounds it would take to confirm an alarm of the next look."""
+        return self.sequential.rounds_to_keep()
 
     def add(self, a: float, b: float) -> None:
         """Take in a round, and judge if it is time to."""

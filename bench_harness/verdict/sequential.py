@@ -94,6 +94,21 @@ class Sequential:
         first = _first_stage(*self._screened, self.rule, self.family)
         return first * _STAGES[len(self._confirmations)]
 
+    def rounds_to_keep(self) -> int:
+        """Return about how many fresh rounds it would take to confirm an alarm of the next look; 0: none is near.
+
+        No more than there are of the screening: what would take most of the time may as well go on being screened.
+        """
+        if self._screened is None:
+            return _FEWEST_TO_CONFIRM
+        center, scale = self._screened
+        margin = scale.margins(self.rule)[1]
+        if abs(center.value) + center.standard_error < margin:
+            return 0
+        reach = t_quantile(1 - _per_look(self.rule.alarm_error), center.degrees) * center.standard_error
+        nearest_alarm = replace(center, value=max(abs(center.value), margin + reach))
+        return min(_first_stage(nearest_alarm, scale, self.rule, self.family), max(center.n, _FEWEST_TO_CONFIRM))
+
     def confirm(self, a: Sequence[float], b: Sequence[float]) -> Judgement:
         """Judge the fresh rounds alone; what they say is the verdict, unless they say `undecided` and more are wanted.
 

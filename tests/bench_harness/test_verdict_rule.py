@@ -228,6 +228,16 @@ def test_holm_drops_the_weakest_of_many_alarms() -> None:
     assert "not enough among 2 alarms" in settled[0].words
 
 
+def test_time_to_confirm_is_kept_where_an_alarm_is_near() -> None:
+    sequential = Sequential(Rule())
+    assert sequential.rounds_to_keep() == 8
+    sequential.look(*rounds(numpy.random.default_rng(19), 20, 1.03, 0.03))
+    near = sequential.rounds_to_keep()
+    assert 8 <= near <= 20
+    sequential.look(*rounds(numpy.random.default_rng(20), 40, 1.0, 0.03))
+    assert sequential.rounds_to_keep() == 0
+
+
 def test_more_comparisons_take_more_rounds_to_confirm() -> None:
     a, b = rounds(numpy.random.default_rng(15), 40, 1.06, 0.03)
     needed = []
