@@ -31,8 +31,9 @@ if __name__ == "__main__":
     import asv_timing  # type: ignore[import-not-found]
 
     sys.path[:] = [entry for entry in sys.path if entry != _HERE]
-else:
+elif __package__:
     from bench_harness.verdict import asv_timing
+# Else a process that a benchmark spawned imports its parent's main script again, and needs nothing of it.
 
 Emit = Callable[..., None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from bench_harness.errors import CouldNotMeasureError, NothingMeasuredError
 from bench_harness.verdict.asv_process import list_suite
@@ -48,11 +49,12 @@ def commit_pair(
     project = Project(config)
     commits = project.commit(base), project.commit(head)
     environments = project.place(*commits, environment)
-    installed = [project.install(each, commit, say) for each, commit in zip(environments, commits, strict=True)]
-    if installed[0].failure is not None:
-        raise CouldNotMeasureError(f"base {commits[0].label}: {installed[0].failure}")
     plans: dict[str, list[int]] = {}
     with contextlib.ExitStack() as stack:
+        stack.enter_context(project.held())
+        installed = [project.install(each, commit, say) for each, commit in zip(environments, commits, strict=True)]
+        if installed[0].failure is not None:
+            raise CouldNotMeasureError(f"base {commits[0].label}: {installed[0].failure}")
         a, b = (
             _side(project, commit, each, plans, bench, stack) for commit, each in zip(commits, installed, strict=True)
         )
@@ -69,14 +71,19 @@ def commit_pair(
             head_commit=commits[1].hash,
             build_s=sum(each.seconds for each in installed),
             warnings=lambda: notes,
-            details=lambda: {
-                "environment": environments[0].name,
-                "build_s": {"a": round(installed[0].seconds, 3), "b": round(installed[1].seconds, 3)},
-                "build_log": list(installed[1].log),
-                "preparing_s": {"a": round(a.preparing_s, 3), "b": round(b.preparing_s, 3)},
-                "plans": {title: dict(zip(PLAN, plan, strict=True)) for title, plan in sorted(plans.items())},
-            },
+            details=lambda: _details(a, b, installed, plans),
         )
+
+
+def _details(a: AsvSide, b: AsvSide, installed: list[Installed], plans: dict[str, list[int]]) -> dict[str, Any]:
+    base, head = installed
+    return {
+        "environment": base.environment.name,
+        "build_s": {"a": round(base.seconds, 3), "b": round(head.seconds, 3)},
+        "build_log": list(head.log),
+        "preparing_s": {"a": round(a.preparing_s, 3), "b": round(b.preparing_s, 3)},
+        "plans": {title: dict(zip(PLAN, plan, strict=True)) for title, plan in sorted(plans.items())},
+    }
 
 
 def _side(
@@ -104,8 +111,8 @@ def _refuse_nothing(a: Listing, b: Listing, bench: str | None) -> None:
     reasons += [f"{module or 'the suite'}: {why}" for module, why in (a.broken | b.broken).items()]
     names = a.names or b.names
     some = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-    asked = f"no benchmark matches --bench {bench!r}; the suite has {len(names)}: {some}" if names else "an empty suite"
-    raise NothingMeasuredError(f"nothing measured: {'; '.join(reasons) or asked}")
+    asked = f"no benchmark matches --bench {bench!r}; the suite has {len(names)}: {some}" if names else "no benchmark"
+    raise NothingMeasuredError(f"nothing measured: {'; '.join([asked, *reasons])}")
 
 
 def _notes(project: Project, head: Commit, asked: str | None) -> list[str]:

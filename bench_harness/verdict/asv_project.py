@@ -165,6 +165,27 @@ class Project:
             return f"it cannot be built: {_one_line(error)}", ()
         return None, ()
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other comparisons out of the environments.
+
+        Raises:
+            UsageError: there is one in them.
+        """
+        folder = self.folder / self.conf.env_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "compare.lock").open("w") as lock:
+            try:
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except ImportError:
+                pass  # Windows
+            except OSError as error:
+                where = os.path.relpath(folder)
+                raise UsageError(f"another bench compare is using the environments in {where}; wait for it") from error
+            yield
+
     def changed_benchmarks(self, head: Commit) -> int:
         """Return how many files of the benchmark folder differ between head and the working tree that is run."""
         listed = git_output(self.folder, "diff", "--name-only", head.hash, "--", self.conf.benchmark_dir)

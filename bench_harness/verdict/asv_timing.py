@@ -27,7 +27,7 @@ BODY_S = 0.04  # of one benchmark in one process, warming up included: many shor
 SAMPLE_S = 0.004
 CALIBRATION_S = 0.02
 WITH_SETUP_S = 0.2  # what setups between the calls may make of BODY_S
-MOST_SAMPLES = 100
+MOST_SAMPLES = 1000
 
 
 def skipped(benchmark: Any) -> str | None:

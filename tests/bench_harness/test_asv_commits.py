@@ -87,6 +87,14 @@ def test_the_environment_is_the_one_that_is_named(project: Path) -> None:
         opened.environments("compare-a", "no:such")
 
 
+def test_two_comparisons_do_not_share_environments(project: Path) -> None:
+    told = pytest.raises(UsageError, match=r"another bench compare is using .*env; wait for it")
+    with Project().held(), told, commit_pair("HEAD", "HEAD"):
+        pass
+    with Project().held():
+        pass
+
+
 def test_the_users_folder_is_left_as_it_was(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """asv takes the configuration's folder for the working folder; we go there and come back."""
     inner = project / "toy"

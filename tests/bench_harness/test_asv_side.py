@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import subprocess
+import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy
 import pytest
 from asv_sides import by_title, keys_of, side_of, write_suite
 
-from bench_harness.verdict import asv_body
+from bench_harness.verdict import asv_body, asv_process
 
 pytest.importorskip("asv")
 pytestmark = pytest.mark.timeout(120)
@@ -294,6 +296,28 @@ def test_the_order_is_the_seeds(tmp_path: Path) -> None:
 def test_only_what_is_wanted_runs(tmp_path: Path) -> None:
     side = side_of(write_suite(tmp_path, values="def track_a(): return 1\ndef track_b(): return 2\n"))
     assert by_title(side.measure(keys_of(side, "values.track_b"), 0, None)) == {"values.track_b": {"value": 2.0}}
+
+
+def test_a_benchmark_may_spawn_processes(tmp_path: Path) -> None:
+    """They import the main script again, in an environment without bench_harness: under -S it is one."""
+    suite = """
+import math, multiprocessing
+def track_roots():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return sum(pool.map(math.sqrt, [9, 16]))
+track_roots.timeout = 30
+"""
+    script = str(asv_process.BODY)
+    checked = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import runpy; runpy.run_path({script!r}, run_name='__mp_main__')"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert by_title(side_of(write_suite(tmp_path, spawning=suite)).measure(None, 0, None)) == {
+        "spawning.track_roots": {"value": 7.0}
+    }
 
 
 def test_a_raw_benchmark_times_its_text_in_a_fresh_interpreter(tmp_path: Path) -> None:
