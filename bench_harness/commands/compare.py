@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         refuse_foreign_record(args.out, "compare")
     limits, effect, config = _limits(args), _effect(args), load_config()
-    if args.values or args.pytest or args.process_sd:
+    if args.values or args.pytest or args.process_sd or args.statistic:
         return _finished(compared_files.file_record(args, effect, config, started, clock), args, config)
     with sides_of(args, limits) as pair:
         meter = LoadMeter()

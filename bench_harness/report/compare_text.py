@@ -150,6 +150,7 @@ def _file_lines(certificate: Mapping[str, Any]) -> Iterable[str]:
     found, before = (certificate[name] for name in ("process_sd", "process_sd_beforehand"))
     seen = "is unknown from one file" if found is None else f"was {100 * found:.2g} %"
     yield f"Noise certificate: {a} file{'s' * (a != 1)} of base and {b} of head{turns}."
+    yield f"  Each file counts once, by the {certificate['statistic']} of its rounds."
     yield f"  How much processes differ {seen} (sd); {100 * before:.2g} % was taken for known beforehand."
 
 

@@ -14,6 +14,7 @@ from bench_harness.record import Record
 from bench_harness.verdict import fixed, pytest_files
 from bench_harness.verdict.from_files import file_certificate, file_entries
 from bench_harness.verdict.judgement import Judgement
+from bench_harness.verdict.pytest_storage import STATISTICS
 from bench_harness.verdict.rule import Rule
 from bench_harness.verdict.rule_choice import choose_rule
 from bench_harness.verdict.sides import Key
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="of --pytest: how much processes differ, as far as is known beforehand (default: 2%%)",
     )
+    add("--statistic", choices=STATISTICS, help="of --pytest: of the rounds in a file (default: median)")
 
 
 def file_record(args: argparse.Namespace, effect: float | None, config: Config, started: str, clock: float) -> Record:
@@ -85,7 +87,7 @@ def _read(args: argparse.Namespace, config: Config) -> tuple[fixed.Source, Calla
     if args.pytest:
         base, head = args.pytest
         judge = functools.partial(pytest_files.judge, process_sd=_process_sd(args))
-        return pytest_files.read_pytest(base, head, Path()), judge
+        return pytest_files.read_pytest(base, head, Path(), args.statistic or STATISTICS[0]), judge
     return read_values(args.values, functools.partial(_better_of, config)), fixed.judge
 
 
@@ -111,11 +113,11 @@ def _spread(source: fixed.Source, args: argparse.Namespace) -> dict[str, Any]:
 
 def _refuse_other_flags(args: argparse.Namespace) -> None:
     if not (args.pytest or args.values):
-        raise UsageError("--process-sd goes with --pytest: how much processes differ is measured otherwise")
+        raise UsageError("--process-sd and --statistic go with --pytest; otherwise processes are measured")
     flag = "--pytest" if args.pytest else "--values"
     others = {name: getattr(args, name, None) for name in _MEASURING}
     others["values"] = args.values if args.pytest else None
-    others["process_sd"] = None if args.pytest else args.process_sd
+    others |= {} if args.pytest else {"process_sd": args.process_sd, "statistic": args.statistic}
     unfit = next((name for name, value in others.items() if value), None)
     if unfit:
         shown = unfit.upper() if unfit == "base" else f"--{unfit.replace('_', '-')}"

@@ -2,9 +2,10 @@
 
 The rounds of such a file are those of one process, and a fresh process has a level of its own: taken for replicates
 they raised false alarms in 10 to 16 of 100 comparisons of equal code. So the file is the replicate. Its value for a
-benchmark is the median of its rounds. How much files differ is estimated from the files themselves, together with what
-is known beforehand of processes: a deviation of 2 % (`process_sd`), which counts as much as `_PRIOR_DEGREES` + 1 files.
-With one file a side that prior is all there is, and an alarm takes a change of 11 %; with ten it hardly matters.
+benchmark is the median of its rounds, or another of STATISTICS. How much files differ is estimated from the files
+themselves, together with what is known beforehand of processes: a deviation of 2 % (`process_sd`), which counts as
+much as `_PRIOR_DEGREES` + 1 files. With one file a side that prior is all there is, and an alarm takes a change of
+11 %, more where its rounds scatter; with ten it hardly matters.
 """
 
 import math
@@ -19,7 +20,7 @@ from bench_harness.verdict.changes import Scale, center_of
 from bench_harness.verdict.fixed import Measured, Source
 from bench_harness.verdict.judgement import Judgement
 from bench_harness.verdict.placing import proven
-from bench_harness.verdict.pytest_storage import Benchmark, Run, read_runs
+from bench_harness.verdict.pytest_storage import STATISTICS, Benchmark, Run, read_runs
 from bench_harness.verdict.rule import Rule
 from bench_harness.verdict.sides import Key
 
@@ -28,18 +29,19 @@ _PRIOR_DEGREES = 6
 _METRICS = {"process_time": "cpu_s", "thread_time": "cpu_s"}  # by the timer of the benchmark; else wall_s
 
 
-def read_pytest(base: str, head: str, folder: Path) -> Source:
+def read_pytest(base: str, head: str, folder: Path, statistic: str = STATISTICS[0]) -> Source:
     """Read the files of both sides.
 
     Args:
         base, head: files, folders, patterns or numbers of the storage, separated by commas; see `pytest_storage`.
         folder: where the storage .benchmarks is looked for.
+        statistic: of the rounds of a file, one of STATISTICS.
 
     Raises:
         UsageError: a side cannot be found or is no result of pytest-benchmark, or a file stands on both sides.
         NothingMeasuredError: no benchmark is on both sides.
     """
-    a, b = read_runs(base, head, folder)
+    a, b = read_runs(base, head, folder, statistic)
     turns = took_turns(a, b)
     source = Source(
         base={"commit": _common(run.commit for run in a), "label": f"pytest-benchmark {base}"},
@@ -49,6 +51,7 @@ def read_pytest(base: str, head: str, folder: Path) -> Source:
             "source": "pytest-benchmark",
             "files": {"a": [run.name for run in a], "b": [run.name for run in b]},
             "took_turns": turns,
+            "statistic": statistic,
         },
     )
     _add_benchmarks(source, a, b, turns)
@@ -58,7 +61,7 @@ def read_pytest(base: str, head: str, folder: Path) -> Source:
 
 
 def judge(measured: Measured, rule: Rule, process_sd: float = PROCESS_SD) -> Judgement:
-    """Judge medians of processes by Student's t with the moderated variance of Smyth (2004)."""
+    """Judge values of processes by Student's t with the moderated variance of Smyth (2004)."""
     center = moderated(measured.a, measured.b, math.hypot(process_sd, measured.own_sd), paired=measured.paired)
     each = "pairs of files" if measured.paired else "files a side"
     judgement = proven(center, Scale(), rule, each=each)
@@ -123,7 +126,7 @@ def _measured(source: Source, full: str, a: list[Benchmark], b: list[Benchmark],
     if any(each.key == key for each in source.measured):  # parameters that look the same in JSON
         key = Key(full, (), metric, "s", "lower")
     own_sd = math.sqrt(sum(each.own_sd**2 for each in (*a, *b)) / (len(a) + len(b)))
-    of_a, of_b = (tuple(each.median_s for each in side) for side in (a, b))
+    of_a, of_b = (tuple(each.value_s for each in side) for side in (a, b))
     return Measured(key, of_a, of_b, paired, "files", own_sd)
 
 

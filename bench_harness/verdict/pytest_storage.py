@@ -10,6 +10,7 @@ from typing import Any
 from bench_harness.errors import UsageError
 
 STORAGE = ".benchmarks"
+STATISTICS = ("median", "min", "mean")
 _CORRELATED = (1 + 0.7) / (1 - 0.7)
 _CONDITIONS = {  # words, and where the file has it
     "machine": ("node",),
@@ -22,11 +23,11 @@ _CONDITIONS = {  # words, and where the file has it
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark of one file: the median of its rounds, its own relative error, and how it was measured."""
+    """One benchmark of one file: a statistic of its rounds, its own relative error, and how it was measured."""
 
     name: str
     params: tuple[tuple[str, str], ...]
-    median_s: float
+    value_s: float
     own_sd: float
     timer: str
     options: Mapping[str, Any]
@@ -49,7 +50,7 @@ class Run:
     benchmarks: Mapping[str, Benchmark]
 
 
-def read_runs(base: str, head: str, folder: Path) -> tuple[list[Run], list[Run]]:
+def read_runs(base: str, head: str, folder: Path, statistic: str = STATISTICS[0]) -> tuple[list[Run], list[Run]]:
     """Read the files of both sides; each side is a list, separated by commas, of
 
     - files,
@@ -64,7 +65,7 @@ def read_runs(base: str, head: str, folder: Path) -> tuple[list[Run], list[Run]]
     both = {path.resolve() for path in paths[0]} & {path.resolve() for path in paths[1]}
     if both:
         raise UsageError(f"--pytest: {sorted(both)[0]} stands on both sides")
-    a, b = ([read_run(path) for path in side] for side in paths)
+    a, b = ([read_run(path, statistic) for path in side] for side in paths)
     return a, b
 
 
@@ -112,8 +113,8 @@ def _some(found: list[Path], otherwise: str) -> list[Path]:
     return found
 
 
-def read_run(path: Path) -> Run:
-    """Read one file.
+def read_run(path: Path, statistic: str = STATISTICS[0]) -> Run:
+    """Read one file, and of the rounds of each benchmark their median, minimum or mean.
 
     Raises:
         UsageError: it cannot be read or is no result of pytest-benchmark; names file and field.
@@ -123,7 +124,7 @@ def read_run(path: Path) -> Run:
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"--pytest {path}: cannot be read as JSON: {error}") from error
     try:
-        benchmarks = [_benchmark(each) for each in document["benchmarks"]]
+        benchmarks = [_benchmark(each, statistic) for each in document["benchmarks"]]
         machine = document["machine_info"]
         return Run(
             name=path.name,
@@ -137,24 +138,25 @@ def read_run(path: Path) -> Run:
         raise UsageError(f"--pytest {path}: not a result of pytest-benchmark ({said}); see --benchmark-json") from error
 
 
-def _benchmark(document: Mapping[str, Any]) -> tuple[str, Benchmark]:
+def _benchmark(document: Mapping[str, Any], statistic: str) -> tuple[str, Benchmark]:
     full, stats, options = str(document["fullname"]), document["stats"], dict(document["options"])
-    median_s = float(stats["median"])
-    if not 0 < median_s < math.inf:
-        raise ValueError(f"the median of {full} is {median_s:g}, a time above 0 was expected")
+    value_s = float(stats[statistic])
+    if not 0 < value_s < math.inf:
+        raise ValueError(f"the {statistic} of {full} is {value_s:g}, a time above 0 was expected")
     params = document.get("params") or {}
     name = full.partition("[")[0] if params else full
     labels = tuple((str(key), str(value)) for key, value in params.items())
-    own_sd = _median_error(float(stats["iqr"]), int(stats["rounds"])) / median_s
-    return full, Benchmark(name, labels, median_s, own_sd, str(options.get("timer")), options)
+    own_sd = 0.0 if statistic == "min" else _own_error(float(stats["iqr"]), int(stats["rounds"])) / value_s
+    return full, Benchmark(name, labels, value_s, own_sd, str(options.get("timer")), options)
 
 
-def _median_error(iqr_s: float, rounds: int) -> float:
-    """Return the standard error of a median: 1.2533 sd / sqrt(rounds) with the sd of a normal distribution's quartiles.
+def _own_error(iqr_s: float, rounds: int) -> float:
+    """Return the standard error of the middle of a process's rounds: 1.2533 sd / sqrt(rounds), sd from the quartiles.
 
-    Rounds that follow each other were correlated by 0.7 on busy machines, so they count as 1 in 5.7 of them.
+    Rounds that follow each other were correlated by 0.7 on busy machines, so they count as 1 in 5.7 of them; and what
+    disturbs a process lasts, so that thousands of short rounds count as no more than 10.
     """
-    return 1.2533 * iqr_s / 1.349 * math.sqrt(_CORRELATED / max(rounds, 1))
+    return 1.2533 * iqr_s / 1.349 / math.sqrt(min(max(rounds / _CORRELATED, 1.0), 10.0))
 
 
 def _commit(info: Mapping[str, Any]) -> str | None:

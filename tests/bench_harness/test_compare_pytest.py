@@ -83,7 +83,7 @@ def test_a_real_file_is_read(written: Path) -> None:
     assert sorted(run.benchmarks) == ["test_suite.py::test_sum[10]", "test_suite.py::test_sum[3000]"]
     one = run.benchmarks["test_suite.py::test_sum[10]"]
     assert (one.name, one.params, one.timer) == ("test_suite.py::test_sum", (("n", "10"),), "perf_counter")
-    assert 0 < one.median_s < run.benchmarks["test_suite.py::test_sum[3000]"].median_s
+    assert 0 < one.value_s < run.benchmarks["test_suite.py::test_sum[3000]"].value_s
     assert run.conditions["Python"] == ".".join(map(str, sys.version_info[:3]))
 
 
@@ -191,6 +191,29 @@ def test_other_options_and_lost_benchmarks_are_warned_of(files: Files) -> None:
         read_pytest("a.json", "b.json", files.folder)
 
 
+def test_another_statistic_of_the_rounds(files: Files) -> None:
+    for name, low in (("a.json", 2e-6), ("b.json", 3e-6)):
+        document = json.loads((files.folder / files.write(name)).read_text())
+        for benchmark in document["benchmarks"]:
+            benchmark["stats"]["min"] = low
+        (files.folder / name).write_text(json.dumps(document))
+    measured = read_pytest("a.json", "b.json", files.folder, "min").measured[0]
+    assert (measured.a, measured.b, measured.own_sd) == ((2e-6,), (3e-6,), 0.0)
+    assert judge(measured, Rule()).verdict is Verdict.REGRESSION
+    assert judge(read_pytest("a.json", "b.json", files.folder).measured[0], Rule()).ratio == 1
+
+
+def test_a_disturbed_process_shows_in_its_own_rounds(files: Files) -> None:
+    document = json.loads((files.folder / files.write("a.json")).read_text())
+    for benchmark in document["benchmarks"]:
+        benchmark["stats"] |= {"iqr": 5e-6, "rounds": 10_000}
+    (files.folder / "a.json").write_text(json.dumps(document))
+    files.write("b.json", 1.2)
+    measured = read_pytest("a.json", "b.json", files.folder).measured[0]
+    assert measured.own_sd > 0.1
+    assert judge(measured, Rule()).verdict is Verdict.UNDECIDED
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -236,6 +259,9 @@ def test_from_the_command_to_the_record(
     assert main(["compare", "--pytest", "a.json", "b.json", "--metric", "cpu_s"]) == 2
     assert "--metric does not go with --pytest" in capsys.readouterr().err
     assert main(["compare", "--process-sd", "1%"]) == 2
-    assert "--process-sd goes with --pytest" in capsys.readouterr().err
+    assert "go with --pytest" in capsys.readouterr().err
+    assert main(["compare", "--pytest", "a.json", "b.json", "--process-sd", "much"]) == 2
+    assert main(["compare", "--values", "v.csv", "--statistic", "min"]) == 2
+    assert "--statistic does not go with --values" in capsys.readouterr().err
     assert main(["compare", "--pytest", "a.json", "b.json", "--process-sd", "much"]) == 2
     assert "--process-sd" in capsys.readouterr().err
