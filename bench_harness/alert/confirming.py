@@ -51,23 +51,32 @@ def rerun(base: str, head: str, names: Iterable[str], budget: str | None, out: P
 
 
 def is_doubtful(finding: Finding) -> bool:
-    """Tell whether a fresh run is to settle a finding: asv's results suspect an alarm, or cannot exclude one."""
-    return finding.source != compare_records.COMMAND and finding.outcome in (Outcome.SUSPECTED, Outcome.UNDECIDED)
+    """Tell whether a fresh run is to settle a finding: it is suspected, or nothing excludes a change."""
+    return finding.outcome in (Outcome.SUSPECTED, Outcome.UNDECIDED) and finding.must_decide
 
 
 def replace_confirmed(findings: list[Finding], again: Rerun, config: Config) -> list[Finding]:
-    """Return the findings with suspects replaced by what the fresh run says; their noise history is kept."""
+    """Return the findings with what was doubtful replaced by the fresh run; the noise history is kept.
+
+    Of a benchmark that was measured afresh, all numbers are the fresh ones.
+    """
     if again.record is None:
         return findings
-    fresh = compare_records.findings([(again.record, Record.read(again.record))], config)
-    by_title: dict[str, list[Finding]] = {}
-    for one in fresh:
-        by_title.setdefault(one.title, []).append(one)
+    fresh: dict[str, list[Finding]] = {}
+    for one in compare_records.findings([(again.record, Record.read(again.record))], config):
+        fresh.setdefault(one.title, []).append(one)
+    doubtful = {finding.title for finding in findings if is_doubtful(finding)} & set(fresh)
     replaced: list[Finding] = []
     for finding in findings:
-        successors = by_title.pop(finding.title, []) if is_doubtful(finding) else []
-        for one in successors:
-            one.noise = one.noise or finding.noise
-            one.words = f"{one.words} (asv: x {finding.ratio:.3g})" if finding.ratio else one.words
-        replaced += successors or [finding]
+        if finding.title not in doubtful:
+            replaced.append(finding)
+        elif finding.title in fresh:
+            replaced += [_with_past(one, finding) for one in fresh.pop(finding.title)]
     return replaced
+
+
+def _with_past(fresh: Finding, earlier: Finding) -> Finding:
+    fresh.noise = fresh.noise or earlier.noise
+    if earlier.ratio is not None and earlier.source != compare_records.COMMAND:
+        fresh.words = f"{fresh.words} ({earlier.source}: x {earlier.ratio:.3g})"
+    return fresh

@@ -189,7 +189,9 @@ def _nothing(request: Request, found: Evidence) -> str:
 def complete(found: Evidence, request: Request) -> None:
     """Add to each finding what a reader does next: profiles of both commits, how to rerun and how to accept it."""
     runs = run_links.runs_of(request.config.profiles, (request.base, request.head))
-    trailers.acknowledge(found.findings, trailers.expectations(request.folder, request.base, request.head))
+    expected, problems = trailers.announced(request.folder, request.base, request.head)
+    trailers.acknowledge(found.findings, expected)
+    found.warnings += problems
     for finding in found.findings:
         finding.profiles = {"base": runs[request.base], "head": runs[request.head]}
         if not finding.rerun:

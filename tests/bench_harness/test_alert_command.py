@@ -112,6 +112,9 @@ def test_a_trailer_accepts_a_change(repository: Repository, capsys: pytest.Captu
     assert main(["alert", "--base", "HEAD~1"]) == 0
     assert "accepted by: " in capsys.readouterr().out
     assert main(["alert", "--base", "HEAD~2"]) == 1  # 2.2 times is more than that
+    repository.commit("again\n\nPerf-Expect: s.track_b bigger", track_b=2200.0, time_a=0.01)
+    assert main(["alert", "--base", "HEAD~1"]) == 0
+    assert "'Perf-Expect: s.track_b bigger' is not BENCHMARK" in " ".join(capsys.readouterr().out.split())
 
 
 def test_steps_of_the_history(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:

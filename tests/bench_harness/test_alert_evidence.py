@@ -342,6 +342,18 @@ def test_a_fresh_run_replaces_what_asv_left_open(project: Path) -> None:
     assert confirming.replace_confirmed(found.findings, confirming.Rerun([], None, "why"), Config()) == found.findings
 
 
+def test_a_fresh_run_replaces_a_comparison_that_stayed_open(project: Path) -> None:
+    wall = {**ROW, "metric": "wall_s", "verdict": "fine"}
+    path = compare_record(project / "given", [{**ROW, "verdict": "undecided"}, wall])
+    found = gather(project, records=[path], asv_config=None)
+    fresh = compare_record(project / "fresh", [ROW, {**wall, "words": "fresh"}])
+    replaced = confirming.replace_confirmed(found.findings, confirming.Rerun([], fresh), Config())
+    assert [(one.metric, one.outcome, one.words) for one in replaced] == [
+        ("cpu_s", Outcome.REGRESSION, "worse"),
+        ("wall_s", Outcome.FINE, "fresh"),
+    ]
+
+
 def test_profiles_of_both_commits_and_the_next_commands(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     results(project, BASE)
@@ -358,5 +370,5 @@ def test_profiles_of_both_commits_and_the_next_commands(project: Path, monkeypat
     path = "profiles/load/20260131T120000Z-run%20%281%29"
     assert one.profiles == {"base": [], "head": [{"command": "profile", "target": "load", "path": path}]}
     assert one.rerun == f"bench compare {BASE[:12]} {HEAD[:12]} --bench '^(s\\.time_a)$'"
-    assert "Perf-Expect: s.time_a slower<=2.1x" in one.acknowledge
+    assert "Perf-Expect: s.time_a slower<=110%" in one.acknowledge
     assert compare_records.relative(project / "results") == "results"

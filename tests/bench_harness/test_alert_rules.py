@@ -1,6 +1,7 @@
 """What two values of asv mean: beyond the rule's effect and the noise, and who needs a fresh run before it counts."""
 
 import math
+from typing import Any
 
 import numpy
 import pytest
@@ -10,7 +11,8 @@ from bench_harness.alert import findings, wording
 from bench_harness.alert.findings import Finding, Noise, Outcome
 from bench_harness.alert.noise import OTHER_FLOOR, TIME_FLOOR, is_time, noise_of
 from bench_harness.alert.rules import judge
-from bench_harness.alert.trailers import Expectation, acknowledge
+from bench_harness.alert.trailers import acknowledge
+from bench_harness.changelog.expectations import parse
 from bench_harness.config import BenchmarkRule
 from bench_harness.errors import ExitCode
 
@@ -129,24 +131,34 @@ def test_reported_only_and_accepted_alarms_fail_nothing() -> None:
     reported = finding(rule=BenchmarkRule(gate=False, number=1))
     assert findings.exit_code([fine, reported]) is ExitCode.FINE
     accepted = finding()
-    acknowledge([accepted], [Expectation("c" * 40, "suite.time_x slower<=1.2x", "suite.time_x", 1.2)])
+    trailer = parse("c" * 40, "suite.time_x slower<=1.2x")
+    assert trailer is not None
+    acknowledge([accepted], [trailer])
     assert findings.exit_code([fine, accepted]) is ExitCode.FINE
     assert wording.verdict(accepted.to_json()) == "regression (accepted)"
 
 
 @pytest.mark.parametrize(
-    ("name", "factor", "outcome", "accepted"),
+    ("trailer", "changes", "accepted"),
     [
-        ("suite.time_x", 1.2, Outcome.REGRESSION, True),
-        ("suite.time_x(1)", 1.1, Outcome.REGRESSION, True),
-        ("suite.time_x", 1.09, Outcome.REGRESSION, False),  # more than was announced
-        ("suite.time_y", 1.2, Outcome.REGRESSION, False),
-        ("suite.time_x", 9.0, Outcome.FAILED, False),  # a failure is never a matter of degree
+        ("suite.time_x slower<=1.2x", {}, True),
+        ("suite.time_x(1) slower<=10%", {}, True),
+        ("suite.time_x worse<=10%", {}, True),
+        ("suite.time_x slower<=9%", {}, False),  # more than was announced
+        ("suite.time_x slower>=1.05x", {}, False),  # no bound at all
+        ("suite.time_x faster<=2x", {}, False),
+        ("suite.time_y slower<=1.2x", {}, False),
+        ("suite.time_x(2) slower<=1.2x", {}, False),
+        ("suite.time_x slower<=9x", {"outcome": Outcome.FAILED, "ratio": None}, False),  # no matter of degree
+        ("suite.time_x lower<=1.3x", {"ratio": 0.8, "rule": BenchmarkRule(better="higher")}, True),
+        ("suite.time_x worse<=1.3x", {"ratio": 0.8, "rule": BenchmarkRule(better="higher")}, True),
+        ("suite.time_x worse<=1.2x", {"ratio": 0.8, "rule": BenchmarkRule(better="higher")}, False),
     ],
 )
-def test_what_a_trailer_accepts(name: str, factor: float, outcome: Outcome, accepted: bool) -> None:
-    one = finding(outcome=outcome, ratio=None if outcome is Outcome.FAILED else 1.1)
-    acknowledge([one], [Expectation("c" * 40, "", name, factor)])
+def test_what_a_trailer_accepts(trailer: str, changes: dict[str, Any], accepted: bool) -> None:
+    one, expected = finding(**changes), parse("c" * 40, trailer)
+    assert expected is not None
+    acknowledge([one], [expected])
     assert (one.acknowledged is not None) is accepted
 
 
