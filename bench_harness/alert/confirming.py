@@ -25,8 +25,8 @@ class Rerun:
 
 
 def pattern(names: Iterable[str]) -> str:
-    """Return a regular expression that fits these benchmarks and no others."""
-    return f"^({'|'.join(re.escape(name) for name in sorted(set(names)))})$"
+    """Return a regular expression that fits these benchmarks, with whatever parameters, and no others."""
+    return rf"^({'|'.join(re.escape(name) for name in sorted(set(names)))})(\(|$)"
 
 
 def compare_command(base: str, head: str, names: Iterable[str], budget: str | None = None) -> list[str]:

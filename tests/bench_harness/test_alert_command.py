@@ -193,7 +193,7 @@ def test_a_suspect_is_no_alarm_and_one_that_cannot_be_confirmed_is_not_measured(
     # asv's environment of this project is `existing`, which holds no two commits.
     assert main(["alert", "--base", "HEAD~1", "--confirm", "5s"]) == 3
     confirmation = newest_record().results["confirmation"]
-    assert confirmation["command"].endswith("--bench '^(s\\.time_a)$' --budget 5s")
+    assert confirmation["command"].endswith("--bench '^(s\\.time_a)(\\(|$)' --budget 5s")
     assert confirmation["problem"].startswith("bench: error: ")
     assert "suspects could not be measured afresh" in capsys.readouterr().out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -369,6 +370,20 @@ def test_profiles_of_both_commits_and_the_next_commands(project: Path, monkeypat
     one = by_label(found)["s.time_a"]
     path = "profiles/load/20260131T120000Z-run%20%281%29"
     assert one.profiles == {"base": [], "head": [{"command": "profile", "target": "load", "path": path}]}
-    assert one.rerun == f"bench compare {BASE[:12]} {HEAD[:12]} --bench '^(s\\.time_a)$'"
+    assert one.rerun == f"bench compare {BASE[:12]} {HEAD[:12]} --bench '^(s\\.time_a)(\\(|$)'"
     assert "Perf-Expect: s.time_a slower<=110%" in one.acknowledge
     assert compare_records.relative(project / "results") == "results"
+
+
+def test_a_rerun_selects_a_benchmark_with_all_its_parameters_and_no_other() -> None:
+    """asv holds --bench against names with their parameters: suite.time_a(1, 'x')."""
+    benchmarks = pytest.importorskip("asv.benchmarks").Benchmarks
+    listed = [
+        {"name": "s.time_a", "params": [["1", "2"], ["'x'"]]},
+        {"name": "s.time_b", "params": []},
+        {"name": "s.time_ab", "params": []},
+        {"name": "t.s.time_a", "params": [["1"]]},
+    ]
+    chosen = benchmarks(SimpleNamespace(benchmark_dir="."), listed, confirming.pattern(["s.time_a", "s.time_b"]))
+    assert set(chosen) == {"s.time_a", "s.time_b"}
+    assert chosen.benchmark_selection["s.time_a"] == [0, 1]
