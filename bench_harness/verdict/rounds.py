@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from bench_harness.verdict.outcomes import Outcome, Stage
 from bench_harness.verdict.rule import Rule
-from bench_harness.verdict.sequential import Sequential, settle
+from bench_harness.verdict.sequential import LOOKS, Sequential, settle
 from bench_harness.verdict.sides import Key, Side, Taken
 
 # A benchmark that failed is tried once more: one that fails every time is a result, one that fails now and then is not.
@@ -140,7 +140,8 @@ class _Driver:
     def _goes_on(self) -> bool:
         if not self._costs_s:
             return True
-        if self._out_of_rounds() or self._only_second_gates() or not self._time_for(1 + self._confirming_rounds()):
+        in_time = self._too_few_to_judge() or self._time_for(1 + self._confirming_rounds())
+        if self._out_of_rounds() or self._only_second_gates() or not in_time:
             for outcome in self._at(Stage.SCREENING):
                 outcome.end_screening()
         more = self._at(Stage.SCREENING) or self._at(Stage.CONFIRMING) or self._unexplained()
@@ -153,6 +154,10 @@ class _Driver:
         """Tell whether all that a run is held up for has left screening."""
         holding_up = [each for each in self._outcomes.values() if each.rule.must_decide]
         return bool(holding_up) and not any(each.stage is Stage.SCREENING for each in holding_up)
+
+    def _too_few_to_judge(self) -> bool:
+        """Tell whether screening is short of its first look: time kept to confirm what nobody saw would be lost."""
+        return any(len(each.screening) < LOOKS[0] for each in self._at(Stage.SCREENING))
 
     def _out_of_rounds(self) -> bool:
         most = self._limits.rounds_max

@@ -87,6 +87,16 @@ def test_time_is_kept_to_confirm_an_alarm_that_comes_at_the_end() -> None:
     assert 6 / 0.06 * 0.4 < len(comparison.orders) < 6 / 0.06 * 0.7
 
 
+def test_rounds_that_take_long_are_still_enough_for_a_first_look() -> None:
+    """Ten rounds of 6 s fit: eight kept to confirm an alarm would leave two, which say nothing."""
+    a, b = drawn_pair({CPU: 1.0}, sd=0.01)
+    a.costs_s = b.costs_s = 3
+    comparison = compared(a, b, Limits(budget_s=60), Rule(effect=0.10))
+    assert verdicts(comparison) == {"body": Verdict.FINE}
+    assert len(comparison.orders) == 6  # the first one warmed up
+    assert comparison.wall_s <= 60
+
+
 def test_times_of_the_first_round_are_kept_apart_where_it_was_cheap() -> None:
     counts = Key("body", (), "instructions", "", "lower")
     a, b = drawn_pair({CPU: 1.0, counts: 5.0})
