@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 _ITEMS = 64
-_UNITS = 80
+_UNITS = 100
 _WORKERS = 2
 _SAMPLES = 3
 

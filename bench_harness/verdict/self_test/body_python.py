@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-_UNITS = 400
+_UNITS = 300
 _SAMPLES = 3
 
 
