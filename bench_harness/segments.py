@@ -94,6 +94,9 @@ class State:
         phases_s: seconds since the beginning at which a phase ended, by name (BOUNDARIES).
         frozen_s: seconds that freezing it there took, which belong to no phase.
         uss_bytes, pss_bytes: of its own smaps_rollup at the dump of its end; rss_bytes: at its last dump.
+        first_uss_bytes: in a worker of the first pass over a loader, after its first batch.
+        full_collections: how often Python's garbage collector went through all objects, which copies inherited ones.
+        collected_uss_bytes: in a worker, what the first of those added to its USS.
         warnings: what could not be captured, one line each.
     """
 
@@ -109,6 +112,9 @@ class State:
     uss_bytes: int | None = None
     pss_bytes: int | None = None
     rss_bytes: int | None = None
+    first_uss_bytes: int | None = None
+    full_collections: int | None = None
+    collected_uss_bytes: int | None = None
     limits_bytes: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 

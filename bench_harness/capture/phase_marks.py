@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,20 @@ class Pass:
     persistent: bool
 
 
+def batches_in_order(loader: Any) -> int | None:
+    """Return the batches of a pass over a DataLoader that reads the rows of its data set in order; else None.
+
+    Its workers divide the rows, pass after pass the same; those of a shuffled loader come to read all of them.
+    """
+    sampler = getattr(loader, "sampler", None)
+    kind = type(sampler).__name__
+    if loader.batch_sampler is not None and loader.batch_size is None:  # a batch_sampler of the user's, who knows
+        return None
+    if kind == "SequentialSampler" or (kind == "DistributedSampler" and not getattr(sampler, "shuffle", True)):
+        return len(loader)
+    return None
+
+
 class PhaseMarks:
     """What the hooks tell about loaders and Lightning's stages, written down.
 
@@ -53,10 +67,12 @@ class PhaseMarks:
         self._looked: set[str] = set()
 
     def loader(self, event: str, each: Pass, *, batches: int | None = None, loader: Any = None) -> None:
-        """Note what a loader does: workers_start (then `loader` is given), workers_up, pass_start, pass_end."""
+        """Note what a loader does: pass_start and workers_start (then `loader` is given), workers_up, pass_end."""
         # Before its first workers the process looks at itself: at every epoch that would take time.
         look = event == "workers_start" and each.name not in self._looked
         mark = Mark(time.monotonic(), event, each.name, each.number, each.workers, each.persistent, batches)
+        if event == "pass_start" and loader is not None:
+            mark = replace(mark, in_order=batches_in_order(loader))
         self._mark(mark, look=look)
         if look:
             first = not self._looked

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from bench_harness.capture import attributing, runtime, signals
+from bench_harness.capture.collector import tell_first_collection
 from bench_harness.capture.phase_marks import PhaseMarks
 from bench_harness.capture.pipeline import hooks, naming
 from bench_harness.capture.pipeline.context import Context
 from bench_harness.capture.plan import Plan
 from bench_harness.capture.tracing import allow_watching
+from bench_harness.memory.process_memory import read_held
 from bench_harness.segments import ANNOUNCED, EXIT_CODE, Identity, State, announce, write_atomically, write_document
 
 _TICKET = "_bench_ticket"
@@ -237,7 +239,7 @@ def enter(plan: Plan, identity: Identity) -> runtime.ProcessCapture:
                 role=identity.role,
                 overrides=plan.overrides,
                 stop_after_batches=plan.stop_after_batches,
-                on_boundary=capture.boundary,
+                on_boundary=_boundary(plan, identity, capture),
                 on_warning=capture.state.warnings.append,
                 marks=_marks(plan, identity, capture) if plan.phases else None,
                 on_failure=capture.failed,
@@ -248,8 +250,23 @@ def enter(plan: Plan, identity: Identity) -> runtime.ProcessCapture:
         capture.at_dump.append(hooks.flush)
     if plan.attribute and identity.role == "worker" and identity.start_method == "fork":
         capture.at_end.append(attributing.note_copied(plan.folder, identity.serial, capture.warn))
+    if plan.phases and identity.role == "worker" and identity.start_method == "fork":
+        tell_first_collection(lambda grown: setattr(capture.state, "collected_uss_bytes", grown))
     capture.start()
     return capture
+
+
+def _boundary(plan: Plan, identity: Identity, capture: runtime.ProcessCapture) -> Callable[[str], None]:
+    """Return what is told of boundaries; workers of a first pass look at themselves then."""
+    if not plan.phases or identity.role != "worker" or identity.epoch:
+        return capture.boundary
+
+    def boundary(name: str) -> None:
+        capture.boundary(name)
+        if name == "first" and (held := read_held()) is not None:
+            capture.state.first_uss_bytes = held.uss_bytes
+
+    return boundary
 
 
 def _marks(plan: Plan, identity: Identity, capture: runtime.ProcessCapture) -> PhaseMarks:

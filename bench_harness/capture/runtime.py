@@ -3,6 +3,7 @@
 import _thread
 import contextlib
 import dataclasses
+import gc
 import os
 import signal
 import threading
@@ -68,12 +69,13 @@ class ProcessCapture:
         # Boundaries that are not written yet; the last one, if it is written, is what dumps are relative to.
         self._frozen: list[tuple[str, Callable[[], tuple[str, bytes] | None]]] = []
         self._base: str | None = None
-        self._start_ns = self._start_cpu_ns = 0
+        self._start_ns = self._start_cpu_ns = self._start_collections = 0
 
     def start(self) -> None:
         """Begin."""
         global _current
         self._start_ns, self._start_cpu_ns = time.perf_counter_ns(), time.process_time_ns()
+        self._start_collections = _full_collections()
         _current = self
         self.start_dumping()
         if self.plan.memray is not None:
@@ -108,6 +110,7 @@ class ProcessCapture:
             state.cpu_s = (time.process_time_ns() - self._start_cpu_ns) / 1e9
             state.reason, state.final = reason, final
             state.rss_bytes = read_rss_bytes(os.getpid())
+            state.full_collections = _full_collections() - self._start_collections
             for action in self.at_dump:
                 action()
             if final:
@@ -286,6 +289,11 @@ class ProcessCapture:
             write_atomically(self.folder / f"{stem}{ending}", data)
         if threads is not None:
             write_atomically(self.folder / f"{stem}{THREADS}", threads)
+
+
+def _full_collections() -> int:
+    count: int = gc.get_stats()[-1]["collections"]
+    return count
 
 
 def _locked() -> _thread.LockType:

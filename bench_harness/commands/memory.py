@@ -29,7 +29,7 @@ from bench_harness.memory.attribution.advice import advise, general_advice
 from bench_harness.memory.attribution.before_fork import CHILD
 from bench_harness.memory.attribution.pagemap import self_test
 from bench_harness.memory.attribution.result import attribute
-from bench_harness.memory.forecast import Run, fit
+from bench_harness.memory.forecast import Run, forecast_results
 from bench_harness.memory.marks import read_marks
 from bench_harness.memory.memray_pages import write_pages
 from bench_harness.memory.memray_run import MemrayOptions
@@ -48,7 +48,6 @@ from bench_harness.segments import FOLDER, Identity, Segment, read_segments
 from bench_harness.vram.target import parse_size
 
 MEMRAY = "memray"  # folder of captures in that of the run
-FORECAST_WORKERS = (1, 2, 4, 8, 16)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +93,11 @@ def run(args: argparse.Namespace) -> int:
         "target": name,
         "exit": {"code": outcome.code, "signal": outcome.signal},
         **watched.results(),
-        "forecast": forecast_of(args, seen.runs),
+        "forecast": forecast_results(seen.runs, parse_size(args.limit) if args.limit else None),
         **seen.results,
     }
+    if results["forecast"] is None and any(run.workers for run in seen.runs):
+        seen.warnings.append("no forecast: no look saw the workers, they came and went too fast")
     missing = (seen.workers or {}).get("missing")
     record = Record(
         command="memory",
@@ -200,7 +201,8 @@ def run_target(args: argparse.Namespace, folder: Path) -> Seen:
         _leave_out_census(plan, sampler)
         segments = read_segments(plan.folder)
         watched = Watched(sampler, segments, labels_of(segments), read_marks(plan.folder), begin_s, time.monotonic())
-        runs += filter(None, [watched.run()])
+        if not (outcome.code and runs):  # one that was cut short says less than those before it
+            runs += filter(None, [watched.run()])
         if outcome.code:
             break
     if (plan.folder / bootstrap.REFUSED).exists():
@@ -211,6 +213,8 @@ def run_target(args: argparse.Namespace, folder: Path) -> Seen:
     deaths = deaths_of(plan.folder, killed, main_signal=outcome.signal, samples=_last_samples(watched))
     seen = Seen(watched, outcome, runs, with_causes(workers_of(processes), deaths))
     seen.warnings += [*outcome.warnings, *warnings_of(processes)]
+    if outcome.code and workers is not None and workers != sweep_of(args)[-1]:
+        seen.warnings.append(f"the run with {workers} workers ended with {outcome.code}: those with more were not run")
     if unsupported is not None:
         seen.warnings.append(f"--attribute is unsupported here: {unsupported}")
     if plan.attribute:
@@ -282,19 +286,3 @@ def _read_memray(args: argparse.Namespace, folder: Path, segments: Sequence[Segm
         pages = write_pages(folder / MEMRAY, table.processes, folder / MEMRAY)
         seen.artifacts |= {name: path.relative_to(folder).as_posix() for name, path in pages.files.items()}
         seen.warnings += pages.warnings
-
-
-def forecast_of(args: argparse.Namespace, runs: list[Run]) -> dict[str, Any] | None:
-    """Return what more workers would need; None where no run had any."""
-    found = fit(runs)
-    if found is None:
-        return None
-    limit = parse_size(args.limit) if args.limit else None
-    return {
-        "runs": [{"workers": run.workers, "peak_pss_bytes": run.peak_pss_bytes} for run in runs],
-        "base_bytes": found.base_bytes,
-        "per_worker_bytes": found.per_worker_bytes,
-        "rows": [{"workers": count, "peak_pss_bytes": found.peak_bytes(count)} for count in FORECAST_WORKERS],
-        "limit_bytes": limit,
-        "most_workers": None if limit is None else found.most_workers(limit),
-    }

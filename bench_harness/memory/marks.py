@@ -29,6 +29,8 @@ class Mark:
         number: which pass over the loader, from 0.
         workers: num_workers of the loader; persistent: its persistent_workers.
         batches: handed out in the pass that ends.
+        in_order: of a pass that starts, its batches, where rows are read in order: workers divide them, and none reads
+            them all.
         pss_bytes, uss_bytes: of the process that marks, where it looked.
     """
 
@@ -39,6 +41,7 @@ class Mark:
     workers: int = 0
     persistent: bool = False
     batches: int | None = None
+    in_order: int | None = None
     pss_bytes: int | None = None
     uss_bytes: int | None = None
 

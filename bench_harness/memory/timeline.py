@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from bench_harness.memory.forecast import Run
+from bench_harness.memory.forecast import Moment, Pool, Run, moments_of
 from bench_harness.memory.kept_pools import KeptPool, kept_pools
 from bench_harness.memory.marks import Mark
 from bench_harness.memory.phases import Phase, add_samples, phases_of
 from bench_harness.memory.sampler import Sample, TreeSampler
-from bench_harness.segments import Segment
+from bench_harness.segments import Identity, Segment
 
 # Of a long run every n-th look is kept in the record; peaks are of all.
 MAX_POINTS = 400
@@ -65,9 +65,10 @@ class Watched:
         if state is not None and state.uss_bytes is not None:  # of its own, as it ended
             peaks["peak_uss_bytes"] = max(peaks["peak_uss_bytes"] or 0, state.uss_bytes)
             peaks["peak_pss_bytes"] = max(peaks["peak_pss_bytes"] or 0, state.pss_bytes or 0)
+        collections = state.full_collections if state is not None else None
         role = who.role if who.role != "process" else "other"
         return {"label": label, "role": role, "loader": who.loader, "worker": who.worker, "epoch": who.epoch,
-                "pid": who.pid, **peaks}  # fmt: skip
+                "pid": who.pid, **peaks, "full_collections": collections}  # fmt: skip
 
     def _peaks(self, pid: int | None) -> dict[str, int | None]:
         held = [sample.processes[pid] for sample in self.sampler.samples if pid in sample.processes] if pid else []
@@ -112,19 +113,40 @@ class Watched:
         peak = self.peak()
         if peak is None:
             return None
-        pools = self._pools(peak)
-        workers = max((mark.workers for mark in self.main_marks), default=0)
-        return Run(workers, peak.pss_bytes, round(sum(pools)))
+        workers = max((mark.workers for marks in self.marks.values() for mark in marks), default=0)
+        collected = [each.state.collected_uss_bytes for each in self.segments if each.state is not None]
+        grown = [uss_bytes for uss_bytes in collected if uss_bytes is not None]
+        return Run(workers, peak.pss_bytes, moments_of(self._moments()), round(fmean(grown)) if grown else None)
 
-    def _pools(self, peak: Sample) -> list[float]:
-        """Return the mean USS of a worker of each pool that was alive at the peak of the tree."""
-        pools: dict[Any, list[int]] = {}
+    def _moments(self) -> Iterator[Moment]:
+        """Yield what a forecast needs of each look."""
+        workers: dict[tuple[Any, ...], list[Segment]] = {}
         for segment in self.segments:
-            who = segment.identity
-            held = peak.processes.get(who.pid or 0)
-            if who.role == "worker" and held is not None:
-                pools.setdefault(who.loader, []).append(held.uss_bytes)
-        return [fmean(each) for each in pools.values()]
+            if segment.identity.role == "worker":
+                workers.setdefault(_pool_of(segment.identity), []).append(segment)
+        in_order = {
+            (serial, mark.name): mark.in_order
+            for serial, marks in self.marks.items()
+            for mark in marks
+            if mark.event == "pass_start"
+        }
+        firsts = {pool: _mean_first_uss(segments) for pool, segments in workers.items()}
+        seen = [_held_by_pool(workers, sample) for sample in self.sampler.samples]
+        most = {pool: max(len(held.get(pool, ())) for held in seen) for pool in workers} if seen else {}
+        for sample, held in zip(self.sampler.samples, seen, strict=True):
+            pools = [
+                Pool(
+                    pool[:2],
+                    len(each),
+                    fmean(each),
+                    firsts[pool],
+                    in_order.get(pool[:2]),
+                    whole=len(each) == most[pool],
+                    collected=_share_collected(workers[pool]),
+                )
+                for pool, each in held.items()
+            ]
+            yield Moment(sample.pss_bytes, tuple(pools))
 
     def results(self) -> dict[str, Any]:
         """Return what a record's results hold of it."""
@@ -171,3 +193,31 @@ class Watched:
                 for pid in pids
             ],
         }
+
+
+def _pool_of(worker: Identity) -> tuple[str, str | None, int | None]:
+    """Return what tells the workers of one iterator from others: who started them, the loader, which iterator of it."""
+    return worker.serial.rpartition(".")[0], worker.loader, worker.epoch
+
+
+def _mean_first_uss(workers: Sequence[Segment]) -> float | None:
+    first = [each.state.first_uss_bytes for each in workers if each.state is not None]
+    known = [uss_bytes for uss_bytes in first if uss_bytes is not None]
+    return fmean(known) if known else None
+
+
+def _share_collected(workers: Sequence[Segment]) -> float:
+    """Return in which part of them the garbage collector went through all objects."""
+    known = [bool(each.state.full_collections) for each in workers if each.state is not None]
+    return fmean(known) if known else 0.0
+
+
+def _held_by_pool(workers: Mapping[tuple[Any, ...], Sequence[Segment]], sample: Sample) -> dict[Any, list[int]]:
+    """Return the USS of each worker that a look saw, by pool."""
+    held: dict[Any, list[int]] = {}
+    for pool, segments in workers.items():
+        seen = [sample.processes.get(segment.identity.pid or 0) for segment in segments]
+        found = [each.uss_bytes for each in seen if each is not None]
+        if found:
+            held[pool] = found
+    return held

@@ -112,10 +112,22 @@ def _forecast(forecast: Mapping[str, Any] | None) -> Iterator[str]:
         f"forecast: {size(forecast['base_bytes'])} + {size(forecast['per_worker_bytes'])} per num_workers: "
         + ", ".join(f"{size(row['peak_pss_bytes'])} at {row['workers']}" for row in forecast["rows"])
     )
+    rows = forecast["rows"]
+    if forecast["collected_bytes"]:
+        yield (
+            f"where Python's garbage collector runs in a worker it copies {size(forecast['collected_bytes'])}: in all "
+            + "or none of them, "
+            + ", ".join(
+                f"{size(row['least_pss_bytes'])} to {size(row['most_pss_bytes'])} at {row['workers']}"
+                for row in rows[-2:]
+            )
+            + "; gc.freeze() before the loader starts its workers spares it"
+        )
     if forecast["limit_bytes"] is not None:
-        most = forecast["most_workers"]
+        most, surely = forecast["most_workers"], forecast["most_workers_if_collected"]
         fits = "not even the main process fits" if most is None else f"{_workers(most)} per loader fit"
-        yield f"{fits} into {size(forecast['limit_bytes'])}"
+        collected = "" if most == surely else f", {surely} where the collector runs in each of them"
+        yield f"{fits} into {size(forecast['limit_bytes'])}{collected}"
 
 
 def _workers(count: int) -> str:

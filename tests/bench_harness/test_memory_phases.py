@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_harness.memory import process_memory
-from bench_harness.memory.forecast import Run, fit
+from bench_harness.memory.forecast import Moment, Pool, Run, fit, forecast_results, moments_of
 from bench_harness.memory.kept_pools import kept_pools
 from bench_harness.memory.marks import Mark, Marker, read_marks
 from bench_harness.memory.phases import add_samples, phases_of
@@ -100,7 +100,9 @@ def test_a_pool_that_stays_is_told_with_its_reason() -> None:
 
 @given(st.integers(1, 10**10), st.integers(1, 10**9), st.integers(1, 16), st.integers(1, 64))
 def test_a_straight_line_is_found_again(base: int, each: int, workers: int, wanted: int) -> None:
-    found = fit([Run(0, base // 2, 0), Run(workers, base + workers * each, each)])
+    pools = (Pool("train", workers, each),)
+    peak = base + workers * each
+    found = fit([Run(0, base // 2, (Moment(base // 2),)), Run(workers, peak, (Moment(base // 2), Moment(peak, pools)))])
     assert found is not None
     assert found.peak_bytes(wanted) == base + wanted * each
     most = found.most_workers(found.peak_bytes(wanted))
@@ -109,7 +111,75 @@ def test_a_straight_line_is_found_again(base: int, each: int, workers: int, want
 
 
 def test_no_forecast_without_workers() -> None:
-    assert fit([Run(0, 5, 0)]) is None
+    assert fit([Run(0, 5, (Moment(5),))]) is None
+    assert fit([Run(2, 5, (Moment(5),))]) is None  # no look saw them
+
+
+def test_workers_divide_rows_that_are_read_in_order() -> None:
+    """250 batches of 2 MB each in order, and 8 MB that each worker holds anyway: with W workers, W x 8 + 500 MB."""
+
+    def of(workers: int) -> Moment:
+        uss_mb = 8 + 500 / workers
+        pool = Pool("val", workers, uss_mb * MB, first_uss_bytes=10 * MB, batches=250)
+        return Moment(round(300 * MB + workers * uss_mb * MB), (pool,))
+
+    found = fit([Run(2, of(2).pss_bytes, (of(2),))])
+    assert found is not None
+    for workers in (1, 2, 8, 16):
+        assert found.peak_bytes(workers) == pytest.approx(of(workers).pss_bytes, abs=100)
+
+
+@pytest.mark.parametrize(
+    ("first_mb", "batches", "workers"),
+    [(None, 250, 2), (10, None, 2), (10, 2, 2), (60, 250, 2)],
+    ids=["not looked at", "shuffled", "a batch each", "shrunk"],
+)
+def test_other_pools_grow_by_whole_workers(first_mb: int | None, batches: int | None, workers: int) -> None:
+    pool = Pool("train", workers, 50.0 * MB, None if first_mb is None else first_mb * MB, batches)
+    assert pool.line() == (0, 50 * MB)
+
+
+def test_the_peak_may_move_to_another_moment_with_more_workers() -> None:
+    """Reading takes 3 GB once, before any worker; the workers of a later epoch take over from a certain number on."""
+    later = Moment(1200 * MB, (Pool("train", 2, 100.0 * MB), Pool("val", 2, 50.0 * MB)))
+    found = fit([Run(2, 3000 * MB, (Moment(3000 * MB), later))])
+    assert found is not None
+    assert [found.peak_bytes(workers) // MB for workers in (0, 2, 14, 15, 16)] == [3000, 3000, 3000, 3150, 3300]
+    assert found.most_workers(2999 * MB) is None
+    assert found.most_workers(3000 * MB) == 14
+    assert found.most_workers(3299 * MB) == 15
+
+
+def test_the_forecast_is_of_the_run_with_most_workers() -> None:
+    """What a single worker shares with nobody counts as its own, and would be multiplied."""
+    single = Run(1, 400 * MB, (Moment(400 * MB, (Pool("train", 1, 150.0 * MB),)),))
+    double = Run(2, 500 * MB, (Moment(500 * MB, (Pool("train", 2, 100.0 * MB),)),))
+    found = fit([single, double])
+    assert found is not None
+    assert found.peak_bytes(8) == 1100 * MB
+
+
+def test_moments_are_the_peaks_of_each_set_of_pools() -> None:
+    train, half = Pool("train", 4, 10.0), Pool("train", 2, 80.0, whole=False)
+    val = Pool("val", 4, 5.0)
+    looks = [Moment(9), Moment(7), Moment(50, (train,)), Moment(55, (train,)), Moment(60, (train, val)),
+             Moment(200, (half,)), Moment(40, (train, train))]  # fmt: skip
+    kept = moments_of(looks)
+    assert sorted(kept, key=lambda moment: moment.pss_bytes) == [looks[6], looks[3], looks[4], looks[5]]
+    # Two whole pools of one loader: the old one still lives while the new one starts; the half one is not scaled.
+    assert [moment.line().per_worker_bytes for moment in (looks[6], looks[5])] == [20, 0]
+
+
+def test_the_forecast_says_what_the_collector_may_change() -> None:
+    """It ran in all workers of train, in half of val's, and copied 40 MB in each."""
+    pools = (Pool("train", 2, 100.0 * MB, collected=1.0), Pool("val", 2, 50.0 * MB, collected=0.5))
+    run = Run(2, 500 * MB, (Moment(500 * MB, pools),), collected_bytes=40 * MB)
+    results = forecast_results([run], 800 * MB)
+    assert results is not None
+    eight = next(row for row in results["rows"] if row["workers"] == 8)
+    assert eight == {"workers": 8, "peak_pss_bytes": 1400 * MB, "least_pss_bytes": 1400 * MB - 8 * 60 * MB,
+                     "most_pss_bytes": 1400 * MB + 8 * 20 * MB}  # fmt: skip
+    assert (results["most_workers"], results["most_workers_if_collected"]) == (4, 3)
 
 
 def test_marks_survive_a_cut_line(tmp_path: Path) -> None:

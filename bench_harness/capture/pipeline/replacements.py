@@ -77,7 +77,7 @@ def _mark_start(this: Pass, loader: Any) -> None:
     marks = STATE.context.marks if STATE.context is not None else None
     if marks is None:
         return
-    marks.loader("pass_start", this)
+    marks.loader("pass_start", this, loader=loader)
     if this.workers and not (this.persistent and loader._iterator is not None):
         marks.loader("workers_start", this, loader=loader)
 
