@@ -7,6 +7,7 @@ they grow. PSS divides a page among them: its sum over a tree is what the tree h
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def read_held(pid: int | str = "self") -> Held | None:
 def read_rss_bytes(pid: int) -> int | None:
     """Return the RSS of a process, which takes some microseconds; None if it is gone."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+        return int(_read(f"/proc/{pid}/statm").split()[1]) * _PAGE_BYTES
     except (OSError, IndexError):
         return None
 
@@ -52,16 +53,28 @@ def tree_of(pid: int) -> list[int]:
     while at < len(found):
         found += _children(found[at])
         at += 1
-    return [one for one in found if Path(f"/proc/{one}/statm").exists()]
+    return [one for one in found if os.path.exists(f"/proc/{one}/statm")]  # noqa: PTH110  # see _read
 
 
 def _children(pid: int) -> list[int]:
     children: list[int] = []
     with contextlib.suppress(OSError):  # it has ended
-        for task in Path(f"/proc/{pid}/task").iterdir():
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  # see _read
             with contextlib.suppress(OSError):
-                children += map(int, (task / "children").read_text().split())
+                children += map(int, _read(f"/proc/{pid}/task/{task}/children").split())
     return children
+
+
+def _read(path: str) -> bytes:
+    """Return what a small file of the kernel says, at a quarter of pathlib's time: it is done 20 times a second."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        content = os.read(descriptor, 1 << 16)
+        while more := os.read(descriptor, 1 << 16) if content else b"":
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def read_shm_bytes() -> int | None:
@@ -75,12 +88,19 @@ def read_shm_bytes() -> int | None:
 
 def read_cgroup_bytes() -> tuple[int | None, int | None]:
     """Return what this process's control group holds now, and held at most; None where it cannot be read."""
-    version_1, version_2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
-    for folder, now, peak in _cgroup_files(version_1, version_2):
-        current = _number(folder / now)
+    for now, peak in _own_cgroup_files():
+        current = _number(now)
         if current is not None:
-            return current, _number(folder / peak)
+            return current, _number(peak)
     return None, None
+
+
+@functools.cache
+def _own_cgroup_files() -> list[tuple[str, str]]:
+    """Return the pairs of files that may be of this process's group, those that exist."""
+    version_1, version_2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    files = [(folder / now, folder / peak) for folder, now, peak in _cgroup_files(version_1, version_2)]
+    return [(str(now), str(peak)) for now, peak in files if now.exists()]
 
 
 def _cgroup_files(version_1: Path, version_2: Path) -> list[tuple[Path, str, str]]:
@@ -99,8 +119,8 @@ def _cgroup_files(version_1: Path, version_2: Path) -> list[tuple[Path, str, str
     ]
 
 
-def _number(path: Path) -> int | None:
+def _number(path: str) -> int | None:
     try:
-        return int(path.read_text())
+        return int(_read(path))
     except (OSError, ValueError):
         return None

@@ -17,10 +17,17 @@ from bench_harness.memory.process_memory import (
     tree_of,
 )
 
-# Between looks at the cheap counters; each takes some tens of microseconds per process.
+# Between looks at the cheap counters, which take some tens of microseconds per thread; and the share of the time of one
+# core that they may take, as they are rarer where there are many.
 CHEAP_EVERY_S = 0.05
-# Of the time that full looks may take: reading smaps_rollup holds up the page faults of who is read.
+_CHEAP_SHARE = 0.003
+# Of the time of one core, what full looks may take: reading smaps_rollup walks all pages of who is read, and holds up
+# its page faults. First ALLOWANCE_S on top, for short runs and for the beginning, never more than _SHARE at a time; the
+# last _RESERVE_S of what may be spent is for looks that something calls for.
+ALLOWANCE_S = 3.0
+_LASTING_SHARE = 0.007
 _SHARE = 0.1
+_RESERVE_S = 1.0
 # After processes have come or gone, and after the memory of the machine has moved, a full look comes sooner.
 _SOON_S = 0.2
 _MOVED_BYTES = 32 << 20
@@ -57,10 +64,13 @@ class TreeSampler:
     """Samples a tree of processes in a thread of its own.
 
     Args:
-        interval_s: between full looks; a look at many or large processes may take longer, and they are then rarer.
+        interval_s: between full looks; they are rarer where each takes long, for many or large processes, and in long
+            runs.
+        allowance_s: CPU seconds that full looks may take beyond 0.7 % of the time.
     """
 
     interval_s: float = 1.0
+    allowance_s: float = ALLOWANCE_S
     samples: list[Sample] = field(default_factory=list)
     cgroup_before_bytes: int | None = None
     cgroup_peak_bytes: int | None = None
@@ -75,6 +85,8 @@ class TreeSampler:
         self._seen: set[int] = set()
         self._rss_bytes = 0
         self._next_s = self._soonest_s = 0.0
+        self._begin_s = time.monotonic()
+        self._spent_s = 0.0
 
     @contextlib.contextmanager
     def watching(self, pid: int) -> Iterator[None]:
@@ -92,8 +104,10 @@ class TreeSampler:
 
     def _watch(self, pid: int) -> None:
         while not self._ended.is_set():
+            begin_s, full = time.thread_time(), len(self.samples)
             self.look(pid)
-            self._ended.wait(min(CHEAP_EVERY_S, self.interval_s))
+            took_s = 0.0 if len(self.samples) > full else time.thread_time() - begin_s
+            self._ended.wait(min(max(CHEAP_EVERY_S, took_s / _CHEAP_SHARE), self.interval_s))
         self.cpu_s = time.thread_time()
 
     def look(self, pid: int) -> None:
@@ -105,9 +119,8 @@ class TreeSampler:
         self.cgroup_highest_bytes = _highest(self.cgroup_highest_bytes, cgroup)
         self.shm_highest_bytes = _highest(self.shm_highest_bytes, shm)
         rss_bytes = sum(read_rss_bytes(each) or 0 for each in pids)
-        if set(pids) != self._seen or abs(rss_bytes - self._rss_bytes) > _MOVED_BYTES:
-            self._next_s = min(self._next_s, self._soonest_s)
-        if not pids or time.monotonic() < self._next_s:
+        called_for = set(pids) != self._seen or abs(rss_bytes - self._rss_bytes) > _MOVED_BYTES
+        if not pids or time.monotonic() < self._due_s(called_for=called_for):
             return
         begin_s, begin_cpu_s = time.monotonic(), time.thread_time()
         held = {each: found for each in pids if (found := read_held(each)) is not None}
@@ -115,9 +128,17 @@ class TreeSampler:
         if held:
             self.samples.append(Sample((begin_s + end_s) / 2, held, cgroup, shm))
         self._seen, self._rss_bytes = set(pids), rss_bytes
-        rest_s = (time.thread_time() - begin_cpu_s) / _SHARE
+        took_s = time.thread_time() - begin_cpu_s
+        self._spent_s += took_s
+        rest_s = took_s / _SHARE
         self._next_s = end_s + max(self.interval_s, rest_s)
         self._soonest_s = end_s + max(min(_SOON_S, self.interval_s), rest_s)
+
+    def _due_s(self, *, called_for: bool) -> float:
+        """Return when the next full look is due: what there is to spend by then has paid for those before it."""
+        reserve_s = 0.0 if called_for else min(_RESERVE_S, self.allowance_s)
+        paid_s = self._begin_s + (self._spent_s - self.allowance_s + reserve_s) / _LASTING_SHARE
+        return max(min(self._next_s, self._soonest_s) if called_for else self._next_s, paid_s)
 
     def leave_out(self, pid: int) -> None:
         """Forget a process that was ours, and none of the target's."""

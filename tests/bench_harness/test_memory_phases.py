@@ -207,6 +207,19 @@ def test_a_look_comes_sooner_only_as_far_as_its_cost_allows(
     assert len(sampler.samples) == looks  # nothing has changed
 
 
+def test_looks_are_paid_for_by_the_time_that_passes() -> None:
+    sampler = TreeSampler(interval_s=1.0, allowance_s=3.0)
+    begin_s, sampler._next_s, sampler._soonest_s = sampler._begin_s, sampler._begin_s + 7, sampler._begin_s + 6
+    sampler._spent_s = 1.5  # of three seconds: as often as asked for
+    assert sampler._due_s(called_for=False) == begin_s + 7
+    assert sampler._due_s(called_for=True) == begin_s + 6
+    sampler._spent_s = 2.5  # the last second is for looks that something calls for
+    assert sampler._due_s(called_for=False) == pytest.approx(begin_s + 0.5 / 0.007)
+    assert sampler._due_s(called_for=True) == begin_s + 6
+    sampler._spent_s = 4.0
+    assert sampler._due_s(called_for=True) == pytest.approx(begin_s + 1 / 0.007)
+
+
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux alone tells")
 @pytest.mark.timeout(30)
 def test_a_tree_holds_its_children() -> None:
