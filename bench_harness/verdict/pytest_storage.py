@@ -142,7 +142,7 @@ def _benchmark(document: Mapping[str, Any], statistic: str) -> tuple[str, Benchm
     full, stats, options = str(document["fullname"]), document["stats"], dict(document["options"])
     value_s = float(stats[statistic])
     if not 0 < value_s < math.inf:
-        raise ValueError(f"the {statistic} of {full} is {value_s:g}, a time above 0 was expected")
+        raise ValueError(f"the {statistic} of {full} is {value_s:g}, not a time; try another --statistic")
     params = document.get("params") or {}
     name = full.partition("[")[0] if params else full
     labels = tuple((str(key), str(value)) for key, value in params.items())

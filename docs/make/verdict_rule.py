@@ -1,13 +1,14 @@
 """Try the rule of `bench compare` on noise whose truth is known: how often it errs, and how many rounds it takes.
 
-    python docs/make/verdict_rule.py [--repetitions 200] [--seed 0] [--family 1] [--tables choice looks rule]
+    python docs/make/verdict_rule.py [--repetitions 200] [--seed 0] [--family 1] [--tables choice looks rule files]
 
-Three tables, each drawn afresh:
+Four tables, each drawn afresh:
 
 choice  intervals of a single look: Student's t on the logarithms, the trimmed t that the rule uses, and a bootstrap
         over rounds. How often each misses the truth, of nominally 10 %, and how wide it is.
 looks   how often the screening errs at a change of exactly the effect, over all its looks: it may in 5 and 20 of 100.
 rule    screening and confirming as the command does it: verdicts, and rounds of both together.
+files   results of pytest-benchmark, so many files a side, whose processes differ by so much: alarms and detections.
 
 Noise is that of the logarithm of head over base in a round: normal; Laplace; disturbed (one process in ten is slowed
 down, by 10 % on average, exponentially distributed); drifting (the machine's speed wanders between one process and the
@@ -28,13 +29,17 @@ import numpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from bench_harness.statistics.intervals import mean_center
+from bench_harness.verdict import pytest_files
 from bench_harness.verdict.changes import center_of
+from bench_harness.verdict.fixed import Measured
 from bench_harness.verdict.rule import Rule, Verdict
 from bench_harness.verdict.sequential import LOOKS, Sequential
+from bench_harness.verdict.sides import Key
 
 SLOWED, SLOWED_BY = 0.1, 0.10
 WANDER, WANDER_SD = 0.9, 0.03
-TABLES = ("choice", "looks", "rule")
+ALARMS = (Verdict.REGRESSION, Verdict.IMPROVEMENT)
+TABLES = ("choice", "looks", "rule", "files")
 Noise = Callable[[numpy.random.Generator, int, float], numpy.ndarray]
 
 
@@ -207,6 +212,30 @@ def bootstrapped(rng: numpy.random.Generator, changes: numpy.ndarray, resamples:
     return float(low), float(high)
 
 
+def files_table(rng: numpy.random.Generator, repetitions: int) -> Iterator[str]:
+    """Alarms of files of pytest-benchmark whose processes differ by less, as much and more than is taken for known."""
+    yield "| files a side | deviation of processes | equal: alarms | equal: fine | +5 % | +10 % | +20 % detected |"
+    yield "|---|---|---|---|---|---|---|"
+    for files in (1, 2, 3, 5, 10, 20):
+        for sd in (0.005, 0.02, 0.04):
+            equal, *slower = (of_files(rng, files, sd, ratio, repetitions) for ratio in (1.0, 1.05, 1.10, 1.20))
+            alarms, fine = (
+                100 * sum(equal[verdict] for verdict in group) / repetitions for group in (ALARMS, [Verdict.FINE])
+            )
+            detected = " | ".join(f"{100 * found[Verdict.REGRESSION] / repetitions:.0f} %" for found in slower)
+            yield f"| {files} | {100 * sd:.1f} % | {alarms:.1f} % | {fine:.0f} % | {detected} |"
+
+
+def of_files(rng: numpy.random.Generator, files: int, sd: float, ratio: float, repetitions: int) -> Counter[Verdict]:
+    """Verdicts on so many files a side."""
+    key = Key("x", (), "wall_s", "s", "lower")
+    found: Counter[Verdict] = Counter()
+    for _ in range(repetitions):
+        a, b = rng.lognormal(0, sd, (2, files))
+        found[pytest_files.judge(Measured(key, tuple(a), tuple(ratio * b), False, "files"), Rule()).verdict] += 1
+    return found
+
+
 def main(arguments: list[str]) -> int:
     """Print the tables as Markdown."""
     parser = argparse.ArgumentParser(description="Try the rule of bench compare on noise whose truth is known.")
@@ -223,6 +252,7 @@ def main(arguments: list[str]) -> int:
         "choice": lambda: choice_table(rng, options.repetitions),
         "looks": lambda: looks_table(rng, options.repetitions),
         "rule": lambda: rule_table(rng, options.repetitions, options.family),
+        "files": lambda: files_table(rng, options.repetitions),
     }
     for name in options.tables:
         print(f"\n{name}: {options.repetitions} repetitions\n")

@@ -219,7 +219,7 @@ def test_a_disturbed_process_shows_in_its_own_rounds(files: Files) -> None:
     [
         (lambda document: document.pop("machine_info"), "no 'machine_info'"),
         (lambda document: document["benchmarks"][0]["stats"].pop("median"), "no 'median'"),
-        (lambda document: document["benchmarks"][0]["stats"].update(median=0), "a time above 0 was expected"),
+        (lambda document: document["benchmarks"][0]["stats"].update(median=0), "not a time; try another --statistic"),
         (lambda document: document.update(benchmarks=3), "not a result of pytest-benchmark"),
     ],
 )

@@ -18,7 +18,9 @@ def script() -> dict[str, Any]:
 
 def rows(text: str) -> list[list[str]]:
     """The cells of all lines of tables that hold numbers."""
-    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| noise")]
+    lines = [
+        line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| noise", "| files"))
+    ]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -34,8 +36,8 @@ def test_no_false_alarm_and_no_missed_change(script: dict[str, Any], capsys: pyt
 
 
 def test_other_tables(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert script["main"](["--repetitions", "3", "--tables", "choice", "looks"]) == 0
-    assert len(rows(capsys.readouterr().out)) == 4 * len(script["NOISES"]) + len(script["NOISES"])
+    assert script["main"](["--repetitions", "3", "--tables", "choice", "looks", "files"]) == 0
+    assert len(rows(capsys.readouterr().out)) == 4 * len(script["NOISES"]) + len(script["NOISES"]) + 6 * 3
 
 
 def test_no_repetitions_are_refused(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
