@@ -55,7 +55,7 @@ def bench_commands(lines: Iterator[str]) -> list[list[str]]:
 
 
 def test_there_are_the_workflows_that_the_documentation_names() -> None:
-    assert [path.name for path in OWN] == ["benchmark-comment.yml", "benchmark.yml", "tests.yml"]
+    assert [path.name for path in OWN] == ["benchmark-comment.yml", "benchmark.yml", "kernels.yml", "tests.yml"]
     assert len(STARTER) == 2
 
 
