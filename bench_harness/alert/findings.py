@@ -36,7 +36,8 @@ class Noise:
     """How far a value moves between successive commits.
 
     Args:
-        sd_log: robust standard deviation of the successive log ratios, at least the floor of its kind.
+        sd_log: robust standard deviation of the successive log ratios, widened where they are few, at least the floor
+            of its kind.
         changes: how many successive ratios it comes from.
         largest_log: the largest of them, by absolute value.
         exact: they are all 1, and there are enough of them to say so.

@@ -54,7 +54,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 
 def newest_record() -> Record:
-    return Record.read(max(Path("profiles/alert").iterdir()))
+    return Record.read(max(Path("profiles/alert").iterdir(), key=lambda folder: folder.stat().st_mtime_ns))
 
 
 def test_the_commit_that_is_worse_and_the_one_before(
