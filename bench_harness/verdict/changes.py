@@ -56,7 +56,7 @@ class Pairs:
         """
         if len(a) != len(b):
             raise ValueError(f"{len(a)} values of a and {len(b)} of b are not rounds")
-        kept = [(x, y) for x, y in zip(a, b, strict=True) if math.isfinite(x) and math.isfinite(y)]
+        kept = [(x, y) for x, y in zip(a, b, strict=True) if is_number(x) and is_number(y)]
         return cls(tuple(x for x, _ in kept), tuple(y for _, y in kept), len(a) - len(kept))
 
     def __len__(self) -> int:
@@ -75,7 +75,15 @@ class Pairs:
         if all(value > 0 for value in (*self.a, *self.b)):
             return log_ratios(self.a, self.b), Scale()
         unit = base_size(self.a)
-        return None if unit is None else ([(y - x) / unit for x, y in zip(self.a, self.b, strict=True)], Scale(unit))
+        if unit is None:
+            return None
+        changes = [(y - x) / unit for x, y in zip(self.a, self.b, strict=True)]
+        return (changes, Scale(unit)) if all(map(is_number, changes)) else None
+
+
+def is_number(value: float) -> bool:
+    """Tell whether a value is one to calculate with: what is beyond 1e100 has diverged, and squares of it overflow."""
+    return abs(value) <= 1e100
 
 
 def base_size(values: Sequence[float]) -> float | None:

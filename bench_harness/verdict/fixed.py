@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench_harness.statistics.intervals import Center, difference
-from bench_harness.verdict.changes import Pairs, Scale, base_size, center_of
+from bench_harness.verdict.changes import Pairs, Scale, base_size, center_of, is_number
 from bench_harness.verdict.judgement import Judgement
 from bench_harness.verdict.placing import exactly, proven, too_few, without_base
 from bench_harness.verdict.rule import Rule
@@ -21,7 +21,7 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """The values of one number, all of them finite.
+    """The values of one number, all of them finite and at most 1e100.
 
     Args:
         paired: whether a[i] and b[i] belong together: the same seed, or the same round.
@@ -84,6 +84,6 @@ def unpaired(a: Sequence[float], b: Sequence[float]) -> tuple[Center, Scale] | N
             center_of([math.log(value) for value in a]), center_of([math.log(value) for value in b])
         ), Scale()
     unit = base_size(a)
-    if unit is None:
+    if unit is None or not all(is_number(value / unit) for value in (*a, *b)):
         return None
     return difference(center_of([value / unit for value in a]), center_of([value / unit for value in b])), Scale(unit)

@@ -15,13 +15,13 @@ others     parameters of the benchmark, for example `at` with "60 s" or "1000 st
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench_harness.errors import NothingMeasuredError, UsageError
+from bench_harness.verdict.changes import is_number
 from bench_harness.verdict.fixed import Measured, Source
 from bench_harness.verdict.sides import Key
 
@@ -148,7 +148,7 @@ def _number(where: str, text: str) -> float | None:
         value = float(text)
     except ValueError:
         raise UsageError(f"{where}: value {text!r}: expected a number, or nothing where there is none") from None
-    return value if math.isfinite(value) else None
+    return value if is_number(value) else None
 
 
 def _refuse_twice(rows: list[_Row]) -> None:

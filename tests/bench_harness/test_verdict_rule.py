@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from bench_harness.errors import UsageError
 from bench_harness.statistics.intervals import paired_ratio
+from bench_harness.verdict.changes import is_number
+from bench_harness.verdict.fixed import Measured, judge
 from bench_harness.verdict.rule import Rule, Verdict
 from bench_harness.verdict.sequential import LOOKS, Judgement, Sequential, settle
+from bench_harness.verdict.sides import Key
 
 Sides = tuple[list[float], list[float]]
 
@@ -275,3 +278,33 @@ def test_wall_time_is_a_looser_gate_and_counters_a_tighter_one() -> None:
     assert Rule(effect=0.02).second_gate() == Rule(effect=0.10, must_decide=False)
     assert Rule(effect=0.05).second_gate().effect == pytest.approx(0.25)
     assert Rule(effect=0.02).for_counter().effect == 0.005
+
+
+values = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0.0, 1.0, -1.0, 5.0]), st.floats(0.5, 2)
+)
+
+
+@given(st.lists(st.tuples(values, values), max_size=16), st.sampled_from(["lower", "higher"]), st.floats(0.001, 2))
+def test_whatever_is_measured_there_is_a_judgement(
+    pairs: list[tuple[float, float]], better: str, effect: float
+) -> None:
+    a, b = [x for x, _ in pairs], [y for _, y in pairs]
+    rule = Rule(effect=effect, better=better)
+    sequential = Sequential(rule)
+    judgement = sequential.look(a, b)
+    if judgement.verdict.alarm:
+        assert sequential.rounds_to_confirm() >= 2
+        judgement = sequential.confirm(a, b)
+    assert sequential.rounds_to_keep() >= 0
+    assert judgement.words
+    assert 0 <= judgement.p_value <= 1
+    if judgement.ratio is not None:
+        assert judgement.ci_low is not None
+        assert judgement.ci_high is not None
+        assert judgement.ci_low <= judgement.ratio <= judgement.ci_high
+    for paired in (True, False):
+        finite = [value for value in a if is_number(value)], [value for value in b if is_number(value)]
+        n = min(map(len, finite)) if paired else None
+        measured = Measured(Key("x", (), "m", "", better), tuple(finite[0][:n]), tuple(finite[1][:n]), paired)
+        assert judge(measured, rule).words
