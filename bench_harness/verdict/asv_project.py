@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
 import os
 import subprocess
 import time
@@ -16,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_harness.errors import ConfigError, CouldNotMeasureError, HarnessError, UsageError
+from bench_harness.errors import ConfigError, CouldNotMeasureError, UsageError
 from bench_harness.git import git_output
 from bench_harness.optional import require
+from bench_harness.verdict.asv_messages import asv_errors, last_lines, one_line, quiet, reason, told
 
 CONFIG_NAMES = ("asv.conf.json", "asv.conf.jsonc")
 FOLDERS = ("compare-a", "compare-b")  # below the configuration's env_dir
-_LOG_LINES = 30
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,15 @@ class Project:
         """
         path = _config_path(config)
         self.path, self.folder = path, path.parent.resolve()
-        with self.inside(), _asv_errors(f"{path}: not an asv configuration"):
+        with self.inside(), asv_errors(f"{path}: not an asv configuration"):
             self.conf = require("asv.config", "asv").Config.load(path.name)
             manager = require("asv.plugin_manager", "asv").plugin_manager  # registers asv's kinds of environments
             for plugin in self.conf.plugins:
                 manager.import_plugin(plugin)
         self.conf.benchmark_dir = str(self.folder / self.conf.benchmark_dir)
-        with _asv_errors(f"{path}: benchmark_dir"):
+        with asv_errors(f"{path}: benchmark_dir"):
             require("asv.benchmarks", "asv").Benchmarks.check_tree(self.conf.benchmark_dir)
-        with self.inside(), _asv_errors(f"{path}: repo"):
+        with self.inside(), asv_errors(f"{path}: repo"):
             self.repo = require("asv.repo", "asv").get_repo(self.conf)
             self.repo.pull()
 
@@ -91,7 +90,7 @@ class Project:
         module = require("asv.util", "asv")
         unknown = require("asv.repo", "asv").NoSuchNameError
         try:
-            with self.inside(), _quiet():
+            with self.inside(), quiet():
                 found = str(self.repo.get_hash_from_name(name))
         except (unknown, module.ProcessError) as error:
             where = f"the repository of {self.path.name} ({self.conf.repo})"
@@ -109,7 +108,7 @@ class Project:
         conf.env_dir = str(Path(self.conf.env_dir, folder))
         if not conf.environment_type:
             raise ConfigError(f'{self.path}: environment_type is missing, for example "virtualenv"; asv needs it too')
-        with self.inside(), _quiet() as said, _asv_errors(f"{self.path}: environments"):
+        with self.inside(), quiet() as said, asv_errors(f"{self.path}: environments"):
             get = require("asv.environment", "asv").get_environments
             found = list(get(conf, [name] if name else None))
         for environment in found:
@@ -119,9 +118,9 @@ class Project:
                     "set another (virtualenv, conda, uv), or compare commands with --a and --b"
                 )
         if not found and name:
-            raise UsageError(f"--environment {name} is no environment of {self.path.name}{_said(said)}")
+            raise UsageError(f"--environment {name} is no environment of {self.path.name}{told(said)}")
         if not found:
-            raise CouldNotMeasureError(f"no environment of {self.path.name} can be made here{_said(said)}")
+            raise CouldNotMeasureError(f"no environment of {self.path.name} can be made here{told(said)}")
         return found
 
     def place(self, base: Commit, head: Commit, name: str | None) -> tuple[Any, Any]:
@@ -142,10 +141,10 @@ class Project:
             return Installed(environment, 0.0)
         began = time.perf_counter()
         place = os.path.relpath(environment._path)
-        with self.inside(), _quiet():
+        with self.inside(), quiet():
             if not environment.check_presence():
                 say(f"making the environment {environment.name} in {place}")
-            with _asv_errors(f"the environment {environment.name} cannot be made", CouldNotMeasureError):
+            with asv_errors(f"the environment {environment.name} cannot be made", CouldNotMeasureError):
                 environment.create()
             say(f"building {commit.label} in {place}")
             failure, log = self._built(environment, commit)
@@ -156,13 +155,13 @@ class Project:
         try:
             environment.install_project(self.conf, self.repo, commit.hash)
         except module.ProcessError as error:
-            log = _last_lines(f"{error.stdout}\n{error.stderr}")
+            log = last_lines(f"{error.stdout}\n{error.stderr}")
             command = " ".join(os.path.basename(word) for word in error.args[:4])  # noqa: PTH119  (words, not paths)
             timed_out = error.retcode == module.TIMEOUT_RETCODE
             how = f"took over {self.conf.install_timeout:g} s" if timed_out else f"exited with {error.retcode}"
-            return f"it cannot be built: {command} ... {how} ({_reason(log)})", log
+            return f"it cannot be built: {command} ... {how} ({reason(log)})", log
         except module.UserError as error:
-            return f"it cannot be built: {_one_line(error)}", ()
+            return f"it cannot be built: {one_line(error)}", ()
         return None, ()
 
     @contextlib.contextmanager
@@ -214,49 +213,3 @@ def _config_path(config: Path | None) -> Path:
         f"no {CONFIG_NAMES[0]} here; work in the folder that has one, name it with --asv-config, "
         "or compare two commands with --a and --b"
     )
-
-
-@contextlib.contextmanager
-def _asv_errors(what: str, kind: type[HarnessError] = ConfigError) -> Iterator[None]:
-    """Turn whatever asv raises into one line that begins with `what`."""
-    try:
-        with _quiet():
-            yield
-    except HarnessError:
-        raise
-    except subprocess.CalledProcessError as error:  # asv's ProcessError
-        lines = _last_lines(f"{error.stdout or ''}\n{error.stderr or ''}")
-        raise kind(f"{what}: {_reason(lines) or _one_line(error)}") from error
-    except Exception as error:  # UserError, ValueError, TypeError, KeyError ... depending on what is wrong
-        raise kind(f"{what}: {_one_line(error)}") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[list[str]]:
-    """Collect what asv logs, instead of the traceback-like text that it prints beside the error it raises."""
-    said: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(str(record.msg))  # type: ignore[method-assign]
-    logging.getLogger().addHandler(handler)
-    try:
-        yield said
-    finally:
-        logging.getLogger().removeHandler(handler)
-
-
-def _said(said: list[str]) -> str:
-    return f" (asv: {'; '.join(' '.join(line.split()) for line in said)})" if said else ""
-
-
-def _last_lines(text: str) -> tuple[str, ...]:
-    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-_LOG_LINES:]
-
-
-def _reason(lines: tuple[str, ...]) -> str:
-    """Return the line that tells most: the last that names an error, else the last."""
-    named = [line for line in lines if "error" in line.lower() and "subprocess-exited-with-error" not in line]
-    return (named or list(lines) or [""])[-1].strip()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

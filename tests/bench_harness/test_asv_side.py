@@ -246,11 +246,11 @@ def time_fails():
     raise OSError("no")
 """
     side = side_of(write_suite(tmp_path, kernels=suite))
-    side.prepare(timeout_s=1)
+    side.prepare(timeout_s=3)
     for _ in range(2):
-        taken = side.measure(None, 0, timeout_s=1)
+        taken = side.measure(None, 0, timeout_s=3)
         assert taken.failures == {
-            "kernels.time_hangs": "timed out after 1 s",
+            "kernels.time_hangs": "timed out after 3 s",
             "kernels.time_fails": "OSError: no (kernels.py:8)",
         }
     assert ((tmp_path / "hung").read_text(), (tmp_path / "failed").read_text()) == ("x", "xxx")
