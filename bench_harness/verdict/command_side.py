@@ -91,22 +91,40 @@ class CommandSide:
                 _COUNTING[metric][0](self.command, Path())
 
     def measure(self, wanted: Collection[Key] | None, seed: int, timeout_s: float | None) -> Taken:
-        """Run the command once per way of measuring that a wanted metric needs."""
+        """Run the command once per way of measuring that a wanted metric needs.
+
+        What fails only while it is counted has a failure of its own, "NAME METRIC", and the other metrics stand.
+        """
         taken = Taken()
         metrics = set(self.metrics) if wanted is None else {key.metric for key in wanted}
         if wanted is None and not metrics & set(CLOCKS):
-            # What is read for the first time, and compiled by Python, would be counted in the first round alone.
-            run_once(self.command, self.environment, timeout_s)
+            self._warm_up(taken, timeout_s)
         for take, served in self._ways():
             # The first way takes what the command tells of itself, whatever that is called.
-            if taken.failures or not (metrics & set(served) or (take == self._clocked and metrics - set(UNITS))):
-                continue
-            with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
-                try:
-                    take(taken, Path(folder), timeout_s)
-                except CouldNotMeasureError as error:
-                    taken.failures[self.benchmark] = str(error)
+            needed = metrics & set(served) or (take == self._clocked and metrics - set(UNITS))
+            if needed and self.benchmark not in taken.failures:
+                self._take(take, served, taken, timeout_s)
         return taken
+
+    def _warm_up(self, taken: Taken, timeout_s: float | None) -> None:
+        """Run it as it is: what Python compiles when it is first run would be counted in the first round alone."""
+        problem = run_once(self.command, self.environment, timeout_s).problem(timeout_s)
+        if problem:
+            taken.failures[self.benchmark] = problem
+
+    def _take(
+        self,
+        take: Callable[[Taken, Path, float | None], None],
+        served: Sequence[str],
+        taken: Taken,
+        timeout_s: float | None,
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
+            try:
+                take(taken, Path(folder), timeout_s)
+            except CouldNotMeasureError as error:
+                of = self.benchmark if take == self._clocked else f"{self.benchmark} {served[0]}"
+                taken.failures[of] = str(error)
 
     def _ways(self) -> Iterable[tuple[Callable[[Taken, Path, float | None], None], Sequence[str]]]:
         yield self._clocked, CLOCKS

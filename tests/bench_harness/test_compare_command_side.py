@@ -117,6 +117,20 @@ def test_allocations_repeat_exactly() -> None:
     assert next(iter(first.values.values())) >= 300
 
 
+def test_what_cannot_be_counted_leaves_the_rest_standing() -> None:
+    """Without site there is no memray to run under."""
+    side = CommandSide("a", [*PYTHON, "-c", "pass"], ("cpu_s", "calls", "allocations"))
+    taken = side.measure(None, 0, 30)
+    assert {key.metric for key in taken.values} == {"cpu_s", "calls"}
+    assert list(taken.failures) == ["command allocations"]
+    assert "No module named memray" in taken.failures["command allocations"]
+
+
+def test_a_command_that_fails_is_not_counted() -> None:
+    failing = CommandSide("a", [*PYTHON, "-c", "raise SystemExit('oh no')"], ("calls",))
+    assert failing.measure(None, 0, 30).failures == {"command": "exit code 1: oh no"}
+
+
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind is not installed")
 @pytest.mark.slow
 def test_instructions_of_programs_that_a_program_starts_are_counted() -> None:
