@@ -162,5 +162,5 @@ def _control(aa: Mapping[str, Any]) -> str:
     where = f" ({named(furthest)} {furthest['metric']})" if aa["numbers"] > 1 else ""
     said = f"each side against itself {furthest['ratio']:.3f} [{low}, {high}]{where}"
     if aa["alarms"]:
-        return f"{said}; {aa['alarms']} of {aa['numbers']} would have raised an alarm: do not trust this machine now"
+        return f"{said}; {aa['alarms']} of {aa['numbers']} would have raised an alarm, before confirming"
     return f"{said}, no alarm"
