@@ -118,7 +118,7 @@ def undecided_words(judgement: Judgement, rule: Rule, needed: int | None, each: 
     seen = "undecided"
     if low > 1 or high < 1:
         seen = f"{WORD[direction(rule, larger=low > 1)]}, but whether by more than {rule.percent} is undecided"
-    rest = f"about {needed} {each} would decide" if needed else "the change is too close to the effect to be decided"
+    rest = f"about {needed} {each} would decide" if needed else f"more than 10,000 {each} would be needed"
     return f"{seen} ({interval_words(judgement)}); {rest}"
 
 
