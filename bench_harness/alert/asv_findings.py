@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench_harness.alert import asv_sides
 from bench_harness.alert.asv_sides import Params, Side, Values
+from bench_harness.alert.confirming import pattern
 from bench_harness.alert.findings import Finding, Outcome
 from bench_harness.alert.noise import is_time, noise_of
 from bench_harness.alert.rules import judge
@@ -96,7 +97,7 @@ def _histories(question: Question, environment: str, benchmark: str) -> dict[Par
 
 def asv_run(benchmark: str, *commits: str) -> str:
     """Return the command that measures a benchmark at commits."""
-    chosen = shlex.quote(f"^{re.escape(benchmark)}$")
+    chosen = shlex.quote(pattern([benchmark]))
     return " && ".join(f"asv run --bench {chosen} {commit[:12]}^!" for commit in commits)
 
 

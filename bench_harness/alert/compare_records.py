@@ -12,6 +12,7 @@ from bench_harness.errors import RecordError, UsageError
 from bench_harness.record import FILE_NAME, Record
 
 COMMAND = "compare"
+NO_METRIC = "all"  # of a benchmark that failed or was skipped: it stands for all its numbers
 
 
 def matching_records(root: Path, base: str, head: str, machine: str) -> list[tuple[Path, Record]]:
@@ -124,7 +125,7 @@ def _skipped(title: str, sides: Any, record: Record) -> Finding:
     return Finding(
         title,
         {},
-        "all",
+        NO_METRIC,
         outcome=Outcome.SKIPPED,
         words=f"n/a: skipped at {where}: {'; '.join(dict.fromkeys(map(str, reasons.values())))}",
         source=COMMAND,

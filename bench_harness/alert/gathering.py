@@ -195,6 +195,12 @@ def complete(found: Evidence, request: Request) -> None:
     for finding in found.findings:
         finding.profiles = {"base": runs[request.base], "head": runs[request.head]}
         if not finding.rerun:
-            finding.rerun = shlex.join(confirming.compare_command(request.base[:12], request.head[:12], [finding.name]))
+            words = confirming.compare_command(request.base[:12], request.head[:12], [_benchmark(finding)])
+            finding.rerun = shlex.join(words)
         if finding.outcome in (*ALARMS, Outcome.SUSPECTED):
             finding.acknowledge = trailers.how_to_accept(finding)
+
+
+def _benchmark(finding: Finding) -> str:
+    """Return the name by which --bench selects it: of one without a verdict, compare's record has the title only."""
+    return finding.name.partition("(")[0] if finding.metric == compare_records.NO_METRIC else finding.name

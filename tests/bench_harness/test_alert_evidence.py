@@ -78,7 +78,7 @@ def test_a_benchmark_that_fails_on_head_only_is_an_alert(project: Path) -> None:
     rows = by_label(found)
     assert rows["s.time_a"].outcome is rows["s.P.time_p(two)"].outcome is Outcome.FAILED
     assert rows["s.time_a"].words == "fails at head, works at base"
-    assert rows["s.time_a"].rerun == f"asv run --show-stderr --bench '^s\\.time_a$' {HEAD[:12]}^!"
+    assert rows["s.time_a"].rerun == f"asv run --show-stderr --bench '^(s\\.time_a)(\\(|$)' {HEAD[:12]}^!"
     assert rows["s.track_b"].outcome is Outcome.FINE
     assert exit_code(found.findings) is ExitCode.REGRESSION
 
@@ -120,7 +120,7 @@ def test_what_has_no_ratio_is_told(project: Path, base: Any, head: Any, outcome:
     one = by_label(found)["s.track_b"]
     assert (one.outcome, one.words[: len(words)]) == (outcome, words)
     if outcome is Outcome.NOT_MEASURED:
-        assert one.rerun.startswith("asv run --bench '^s\\.track_b$' ")
+        assert one.rerun.startswith("asv run --bench '^(s\\.track_b)(\\(|$)' ")
         assert exit_code(found.findings) is ExitCode.NOT_MEASURED
 
 
@@ -289,11 +289,16 @@ def test_what_a_comparison_left_out_is_told_and_not_taken_from_asv(project: Path
     """Of a benchmark without a verdict, bench compare knows the title only: name(parameter=value)."""
     results(project, BASE)
     results(project, HEAD, date=1)
-    failed = {**ROW, "name": "s.P.time_p(size=two)", "verdict": None, "failed": {"b": "it raised"}}
+    failed = {**ROW, "name": "s.P.time_p(size=two)", "metric": "all", "verdict": None, "failed": {"b": "it raised"}}
     record = Record.read(compare_record(project / "given", [failed]))
     record.results["skipped"] = {"s.time_a": {"a": "no such feature", "b": "no such feature"}}
-    found = gather(project, records=[record.write(project / "given")])
+    config = Config(project / "profiles")
+    records = [record.write(project / "given")]
+    request = Request(BASE, HEAD, config, project, MACHINE, records, project / "asv.conf.json")
+    found = gathering.gather(request)
+    gathering.complete(found, request)
     rows = by_label(found)
+    assert rows["s.P.time_p(size=two)"].rerun.endswith("--bench '^(s\\.P\\.time_p)(\\(|$)'")
     assert (rows["s.P.time_p(size=two)"].outcome, "s.P.time_p(two)" in rows) == (Outcome.FAILED, False)
     assert rows["s.time_a"].words == "n/a: skipped at base and head: no such feature"
     assert rows["s.P.time_p(1)"].source == "asv"
