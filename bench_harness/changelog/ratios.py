@@ -1,9 +1,11 @@
 """The ratio of two means with its interval, and the verdict on it."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
 from bench_harness.changelog.estimates import CONFIDENCE, NO_SAMPLES, Estimate
+from bench_harness.history.anchors import Chain
 from bench_harness.statistics.student import t_quantile, t_tail
 
 FEWEST = 3  # below this many replicates no verdict
@@ -13,6 +15,7 @@ _POWER = 0.80
 _MOST = 10_000
 
 UP, DOWN = "up", "down"
+INCONCLUSIVE = "inconclusive"
 # (where the value went down, where it went up), by unit; any other unit is lower or higher.
 WORDS = {"seconds": ("faster", "slower"), "bytes": ("smaller", "larger")}
 
@@ -27,6 +30,7 @@ class Comparison:
         verdict: in words.
         direction: "up" or "down" where the verdict is that the value changed by more than the margin, else None.
         p_value: one-sided, of the change being no more than the margin; only with a direction.
+        same_job: whether `bench compare` measured the ratio, with both commits in one job.
     """
 
     ratio: float | None
@@ -35,6 +39,7 @@ class Comparison:
     verdict: str
     direction: str | None = None
     p_value: float | None = None
+    same_job: bool = False
 
 
 def compare(before: Estimate, after: Estimate, unit: str | None, margin: float = MARGIN) -> Comparison:
@@ -43,19 +48,41 @@ def compare(before: Estimate, after: Estimate, unit: str | None, margin: float =
     reason = _incomparable(before, after)
     if ratio is None or reason is not None:
         return Comparison(ratio, None, None, f"not comparable: {reason or 'a mean is not positive'}")
-    low, high = fieller(before, after, CONFIDENCE)
-    inner_low, inner_high = fieller(before, after, EQUIVALENCE)
+    outer, inner = fieller(before, after, CONFIDENCE), fieller(before, after, EQUIVALENCE)
+    found = _judged(ratio, outer, inner, unit, margin)
+    if found.direction is not None:
+        return dataclasses.replace(found, p_value=_p_beyond(before, after, _edge(found, margin)))
+    if found.verdict == INCONCLUSIVE:
+        return dataclasses.replace(found, verdict=f"{INCONCLUSIVE}{_needed(before, after, margin)}")
+    return found
+
+
+def compare_in_one_job(chain: Chain, unit: str | None, margin: float = MARGIN) -> Comparison:
+    """Return the same of two commits that were compared side by side, which takes the place of the two means."""
+    found = _judged(chain.ratio, chain.interval(CONFIDENCE), chain.interval(EQUIVALENCE), unit, margin)
+    p_value = chain.p_value(_edge(found, margin)) if found.direction is not None else None
+    return dataclasses.replace(found, p_value=p_value, same_job=True)
+
+
+def _judged(
+    ratio: float, outer: tuple[float, float], inner: tuple[float, float], unit: str | None, margin: float
+) -> Comparison:
+    (low, high), (inner_low, inner_high) = outer, inner
     least, most = 1 / (1 + margin), 1 + margin
     words = WORDS.get(unit or "", ("lower", "higher"))
     if least <= inner_low and inner_high <= most:
         return Comparison(ratio, low, high, f"no relevant difference within +-{_percent(margin)}")
     if high < least:
-        return Comparison(ratio, low, high, words[0], DOWN, _p_beyond(before, after, least))
+        return Comparison(ratio, low, high, words[0], DOWN)
     if low > most:
-        return Comparison(ratio, low, high, words[1], UP, _p_beyond(before, after, most))
+        return Comparison(ratio, low, high, words[1], UP)
     if high < 1 or low > 1:
         return Comparison(ratio, low, high, f"probably {words[low > 1]}, size uncertain")
-    return Comparison(ratio, low, high, f"inconclusive{_needed(before, after, margin)}")
+    return Comparison(ratio, low, high, INCONCLUSIVE)
+
+
+def _edge(found: Comparison, margin: float) -> float:
+    return 1 + margin if found.direction == UP else 1 / (1 + margin)
 
 
 def has_enough(one: Estimate) -> bool:

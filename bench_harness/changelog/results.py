@@ -104,7 +104,8 @@ def _block(block: Block) -> dict[str, Any]:
         "margin": block.margin,
         "better": block.better,
         "rows": [_row(row) for row in block.rows],
-        "steps": [_step(step) for step in block.steps],
+        "steps": [_step(step) for step in block.steps.steps],
+        "refuted": [_step(step) | {"same_job_ci": over.interval(0.95)} for step, over in block.steps.refuted],
     }
 
 
@@ -129,11 +130,12 @@ def _row(row: Row) -> dict[str, Any]:
 
 def _compared(comparison: Comparison | None) -> dict[str, Any]:
     if comparison is None:
-        return {"ratio": None, "ratio_ci": None, "verdict": None}
+        return {"ratio": None, "ratio_ci": None, "verdict": None, "same_job": False}
     low, high = comparison.low, comparison.high
     # JSON has no infinity: an interval without an upper end has null there.
     span = None if low is None or high is None else [low, high if math.isfinite(high) else None]
-    return {"ratio": comparison.ratio, "ratio_ci": span, "verdict": comparison.verdict}
+    same_job = comparison.same_job
+    return {"ratio": comparison.ratio, "ratio_ci": span, "verdict": comparison.verdict, "same_job": same_job}
 
 
 def _step(step: Step) -> dict[str, Any]:
@@ -144,4 +146,5 @@ def _step(step: Step) -> dict[str, Any]:
         "ratio": step.ratio,
         "ci": [step.low, step.high],
         "p_value": step.p_value,
+        "same_job": step.same_job,
     }

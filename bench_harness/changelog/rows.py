@@ -1,15 +1,16 @@
 """The rows of one series: each measured commit against the one before it, and what commits announced of it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench_harness.changelog.commit_texts import CommitText
 from bench_harness.changelog.estimates import Estimate, estimate
 from bench_harness.changelog.expectations import Expectation
-from bench_harness.changelog.ratios import MARGIN, UP, Comparison, compare, has_enough
+from bench_harness.changelog.ratios import MARGIN, UP, Comparison, compare, compare_in_one_job, has_enough
 from bench_harness.config import Config
+from bench_harness.history.anchors import AnchoredSteps, Anchors, anchored_steps, chain
 from bench_harness.history.series import Point, Series
-from bench_harness.history.steps import Step, StepRule, steps_of
+from bench_harness.history.steps import StepRule
 
 # As rules name the metric of an asv benchmark.
 _METRICS = {"seconds": "time_s", "bytes": "size_bytes"}
@@ -44,7 +45,7 @@ class Block:
     margin: float
     better: str
     rows: tuple[Row, ...]
-    steps: tuple[Step, ...] = ()
+    steps: AnchoredSteps
 
     @property
     def title(self) -> str:
@@ -64,6 +65,7 @@ class Question:
         texts: of the commits on the line.
         expected: what the commits announce.
         config: rules give the margin and the better direction per benchmark.
+        anchors: ratios of commits that were compared in one job.
         rounds: processes that asv started per commit, where not the benchmark's own number (asv run -a rounds=5).
         gaps: whether commits without results have rows.
     """
@@ -71,6 +73,7 @@ class Question:
     texts: Mapping[str, CommitText]
     expected: Mapping[str, Sequence[Expectation]]
     config: Config
+    anchors: Anchors = field(default_factory=Anchors)
     rounds: int | None = None
     gaps: bool = False
 
@@ -86,14 +89,16 @@ def block_of(series: Series, question: Question) -> Block:
     rule = question.config.rule_for(series.benchmark, metric, [value for _, value in series.params])
     margin = MARGIN if rule.effect is None else rule.effect
     better = rule.better or "lower"
-    steps = steps_of(series, StepRule(minimum=min(margin, StepRule.minimum)))
-    return Block(series, margin, better, tuple(_Rows(series, question, margin, better).rows()), tuple(steps))
+    rows = tuple(_Rows(series, question, margin, better).rows())
+    rule_of_steps = StepRule(minimum=min(margin, StepRule.minimum))
+    return Block(series, margin, better, rows, anchored_steps(series, question.anchors.of(series), rule_of_steps))
 
 
 class _Rows:
     def __init__(self, series: Series, question: Question, margin: float, better: str) -> None:
         self.series, self.question, self.margin, self.better = series, question, margin, better
         # Benchmarks without rounds take one number per commit, whatever -a rounds=N was.
+        self.anchors = question.anchors.of(series)
         self.earlier: list[tuple[Point, Estimate]] = []
         self.rounds = question.rounds if series.rounds and question.rounds else series.rounds
 
@@ -113,13 +118,21 @@ class _Rows:
         text, found = self._text(point.commit), estimate(point, self.rounds)
         if found is None:
             return Row(text, why=point.why)
-        before = self._before(found)
+        compared = self._compared(point, found)
         self.earlier.append((point, found))
-        if before is None:
+        if compared is None:
             return Row(text, found)
-        comparison = compare(before[1], found, self.series.unit, self.margin)
-        checked = tuple(self._checked(comparison, (*self.series.between(before[0], point), point.commit)))
-        return Row(text, found, None, comparison, before[0].commit, checked)
+        before, comparison = compared
+        checked = tuple(self._checked(comparison, (*self.series.between(before, point), point.commit)))
+        return Row(text, found, None, comparison, before.commit, checked)
+
+    def _compared(self, point: Point, found: Estimate) -> tuple[Point, Comparison] | None:
+        """Return the row before, and the comparison with it; one of both commits in one job comes first."""
+        over = chain(self.anchors, self.earlier[-1][0].commit, point.commit) if self.earlier else None
+        if over is not None:
+            return self.earlier[-1][0], compare_in_one_job(over, self.series.unit, self.margin)
+        before = self._before(found)
+        return before and (before[0], compare(before[1], found, self.series.unit, self.margin))
 
     def _before(self, found: Estimate) -> tuple[Point, Estimate] | None:
         """Return the last row that can be compared with `found`, or the last one where none can."""

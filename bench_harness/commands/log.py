@@ -20,6 +20,7 @@ from bench_harness.changelog.rows import Question
 from bench_harness.changelog.tables import announced, build_tables, chosen
 from bench_harness.config import load_config, nearest
 from bench_harness.errors import ExitCode, NothingMeasuredError, UsageError
+from bench_harness.history.anchors import Anchors
 from bench_harness.history.asv_results import AsvResults
 from bench_harness.history.commits import CommitLine, commit_line
 from bench_harness.history.series import build_series
@@ -114,7 +115,9 @@ def _gather(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         raise NothingMeasuredError(_nothing(args, line))
     texts = commit_texts(folder, args.range)
     expected, warnings = announced(texts, every)
-    tables = build_tables(series, Question(texts, expected, load_config(), args.rounds, args.gaps))
+    config = load_config()
+    question = Question(texts, expected, config, Anchors.read(config.profiles), args.rounds, args.gaps)
+    tables = build_tables(series, question)
     return results_of(tables), [*results.warnings, *line.warnings, *warnings, *advice(tables)]
 
 

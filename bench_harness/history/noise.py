@@ -13,6 +13,7 @@ _MEDIAN_LOSS = 1.15  # a running median of 7 follows the noise a little, which m
 _TRIMMED = 0.9  # share of differences that is kept: the others may hold a step or an outlier
 _TRIMMED_SQUARE = 0.6328  # mean square of a standard normal variable within its central 90 %
 MAX_CORRELATION = 0.9
+_CLUSTER = HALF_WINDOW + 1  # outliers in a row that are not folded any more
 _SMALLEST_SD = 1e-9  # exact counters have no noise; a step of theirs is still compared with something
 
 
@@ -35,19 +36,25 @@ def fold_outliers(values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise as of an autoregressive process of first order: its standard deviation and lag-1 correlation."""
+    """Noise as of an autoregressive process of first order: its standard deviation and lag-1 correlation.
+
+    `folded` is the mean square of what was folded away.
+    """
 
     sd: float
     correlation: float
+    folded: float = 0.0
 
     def variance_of_mean(self, count: int) -> float:
-        """Return the variance of the mean of `count` successive values, larger the more they follow each other."""
+        """Return the variance of the mean of `count` successive values, larger the more they follow each other.
+
+        Where there are outliers, a level of few values may be some in a row: what was folded counts there.
+        """
         r = self.correlation
-        if r == 0:
-            return self.sd**2 / count
         # The sum over all pairs of a stationary AR(1) process.
         inflation = (1 + r) / (1 - r) - 2 * r * (1 - r**count) / (count * (1 - r) ** 2)
-        return self.sd**2 / count * inflation
+        clustered = self.folded * min(1.0, (_CLUSTER / count) ** 2)
+        return (self.sd**2 * inflation + clustered) / count
 
     @property
     def long_run_variance(self) -> float:
@@ -90,6 +97,11 @@ def noise_of_residuals(pieces: Sequence[Sequence[float]]) -> Noise:
 def mean_noise(one: Noise, other: Noise) -> Noise:
     """Return the mean of two estimates."""
     return Noise((one.sd + other.sd) / 2, (one.correlation + other.correlation) / 2)
+
+
+def mean_square(values: Sequence[float], others: Sequence[float]) -> float:
+    """Return the mean square of the differences of two series."""
+    return math.fsum((a - b) ** 2 for a, b in zip(values, others, strict=True)) / len(values)
 
 
 def _trimmed_square(pieces: Sequence[Sequence[float]], lag: int) -> float:

@@ -7,13 +7,14 @@ choice. docs/history.md has the method, and its recall and false alarms beside t
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench_harness.history import segmentation
 from bench_harness.history.noise import (
     Noise,
     fold_outliers,
     mean_noise,
+    mean_square,
     noise_of_differences,
     noise_of_residuals,
 )
@@ -77,6 +78,7 @@ class Step:
         p_value: of this step, corrected for having looked at every place of the series.
         before: the old level, in the unit of the series; `after` is the new one.
         count_before: measured commits of the old level, back to the step before; `count_after` likewise.
+        same_job: whether ratio and place come from a comparison of the two commits in one job (anchors.py).
     """
 
     last_good: str
@@ -90,6 +92,7 @@ class Step:
     after: float
     count_before: int
     count_after: int
+    same_job: bool = False
 
 
 def steps_of(series: Series, rule: StepRule | None = None) -> list[Step]:
@@ -109,10 +112,12 @@ def find_steps(values: Sequence[float], rule: StepRule) -> list[Found]:
     """Return the steps of a plain list of values, oldest first."""
     if len(values) < 2 * rule.shortest or not all(0 < value < math.inf for value in values):
         return []
-    logs = fold_outliers([math.log(value) for value in values])
+    raw = [math.log(value) for value in values]
+    logs = fold_outliers(raw)
+    folded = mean_square(raw, logs)
     cuts: list[int] = []
     for turn in range(_PASSES):
-        levels = Levels(logs, _noise(logs, cuts, first=turn == 0), rule.shortest)
+        levels = Levels(logs, replace(_noise(logs, cuts, first=turn == 0), folded=folded), rule.shortest)
         penalty = segmentation.critical_z(rule.alpha, len(logs), rule.shortest) ** 2
         cuts = _significant(levels, segmentation.best_cuts(levels, penalty), rule)
     cuts = _without_drift(levels, cuts)

@@ -76,6 +76,7 @@ def _table(table: Mapping[str, Any]) -> Iterable[str]:
             above = row["commit"] if row["mean"] is not None else above
     yield ""
     steps = [_step(block, step) for block in table["blocks"] for step in block["steps"]]
+    steps += [_refuted(block, step) for block in table["blocks"] for step in block["refuted"]]
     if steps:
         yield from (*steps, "")
 
@@ -115,7 +116,7 @@ def _ratio(row: Mapping[str, Any], above: str | None) -> str:
     if row["ratio"] is None:
         return "-"
     other_row = f" to {row['previous'][:12]}" if row["previous"] != above else ""
-    return f"{ratio(row['ratio'])}{_span(row['ratio_ci'])}{other_row}"
+    return f"{ratio(row['ratio'])}{_span(row['ratio_ci'])}{' same job' * row['same_job']}{other_row}"
 
 
 def _span(ends: Sequence[float | None] | None) -> str:
@@ -137,11 +138,22 @@ def _verdict(row: Mapping[str, Any]) -> str:
 
 def _step(block: Mapping[str, Any], step: Mapping[str, Any]) -> str:
     between = len(step["commits_between"])
-    line = (
-        f"- Step of {_code(block['title'])}: x {ratio(step['ratio'])}{_span(step['ci'])} "
-        f"between {step['last_good'][:12]} and {step['first_bad'][:12]}"
+    line = f"- Step of {_code(block['title'])}: {_where(step)}"
+    line += f", with {between} unmeasured commit{'s' * (between > 1)} between them" if between else ""
+    return f"{line}{', compared in one job' if step['same_job'] else ''}"
+
+
+def _refuted(block: Mapping[str, Any], step: Mapping[str, Any]) -> str:
+    low, high = step["same_job_ci"]
+    return (
+        f"- No step of {_code(block['title'])}: {_where(step)} is the machine's; in one job the commits are "
+        f"{ratio(low)} to {ratio(high)} apart"
     )
-    return line + (f", with {between} unmeasured commit{'s' * (between > 1)} between them" if between else "")
+
+
+def _where(step: Mapping[str, Any]) -> str:
+    ends = f"between {step['last_good'][:12]} and {step['first_bad'][:12]}"
+    return f"x {ratio(step['ratio'])}{_span(step['ci'])} {ends}"
 
 
 def _code(text: str) -> str:

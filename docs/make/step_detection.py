@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 
 from asv.step_detect import detect_regressions, detect_steps
 
+from bench_harness.history.anchors import Anchor, anchored_steps
+from bench_harness.history.series import Point, Series
 from bench_harness.history.steps import Found, StepRule, find_steps
 from bench_harness.statistics.student import t_tail
 
@@ -247,6 +249,29 @@ def rows(args: argparse.Namespace) -> Iterator[str]:
         yield f"| {' | '.join([name, *cells])} |"
 
 
+def anchored(args: argparse.Namespace) -> Iterator[str]:
+    """Yield what is found where each commit was also compared with the one before it in one job, to 0.5 %."""
+    names = {**NOISES, **NOT_STEPS}
+    for label in ("AR(0.6) 3 %", "AR(0.9) 3 %"):
+        score, false = Score(), 0
+        for seed in range(args.seed * 10_000, args.seed * 10_000 + args.series):
+            score.add(_anchored_cuts(series(label, names[label], 0.05, seed), 0.05, seed))
+            false += len(_anchored_cuts(series(label, names[label], 0.0, seed), 0.0, seed))
+        yield f"With a ratio of one job per commit, {label}: {false / args.series:.2f}; {score} at 5 %."
+
+
+def _anchored_cuts(values: list[float], step: float, seed: int, error: float = 0.005) -> list[int]:
+    source, line = random.Random(f"anchors {seed} {step}"), tuple(f"{index:040x}" for index in range(len(values)))
+    points = tuple(Point(commit, index, value) for index, (commit, value) in enumerate(zip(line, values, strict=True)))
+    anchors = []
+    for index in range(1, len(values)):
+        log_ratio = source.gauss(math.log1p(step) * (index in PLACES), error)
+        changed = abs(log_ratio) - 2.576 * error > math.log1p(StepRule.minimum)  # as a 99 % interval beyond 2 %
+        anchors.append(Anchor(line[index - 1], line[index], log_ratio, error, changed))
+    found = anchored_steps(Series("b", (), "m", "e", "1", "seconds", points, line=line), anchors)
+    return [line.index(each.first_bad) for each in found.steps]
+
+
 def coverage(args: argparse.Namespace) -> str:
     """Return how many 95 % intervals of steps found at the right place hold the size that was planted."""
     held = placed = 0
@@ -276,7 +301,7 @@ def main() -> None:
     args = parser.parse_args()
     for line in rows(args):
         print(line, flush=True)
-    print(f"\n{coverage(args)}\n{long_series(args)}")
+    print("", *anchored(args), coverage(args), long_series(args), sep="\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ pytest.importorskip("asv")
 from asv_history import QUIET, Project, levels
 
 from bench_harness.__main__ import main
+from bench_harness.record import Record
 
 Bench = Callable[..., tuple[int, str, str]]
 NOISY = (-0.15, -0.05, 0.0, 0.05, 0.15)
@@ -306,6 +307,23 @@ def test_steps_are_named_below_the_table(project: Project, log: Bench) -> None:
         f"- Step of `suite.track_x`: x 1.100 [1.100, 1.100] between {commits[8][:12]} and {commits[11][:12]}, "
         "with 2 unmeasured commits between them"
     )
+
+
+def test_a_comparison_in_one_job_takes_the_place_of_two_means(project: Project, log: Bench) -> None:
+    """asv saw 30 % more between two runs; side by side the commits do not differ. The newest was not measured twice."""
+    a, b, c = history(project, ("Start", 1.0), ("Same code on a slow day", 1.3), ("Truly slower", 1.3))
+    for index, (base, head, ratio) in enumerate(((a, b, 1.001), (b, c, 1.2))):
+        row = {"name": "suite.time_x", "params": {}, "metric": "wall_s", "ratio": ratio, "confidence": 0.95}
+        row |= {"ci": [ratio * 0.99, ratio * 1.01], "verdict": "fine", "confirmed": False}
+        results = {"base": {"commit": base}, "head": {"commit": head}, "benchmarks": [row]}
+        record = Record("compare", [], "2026-01-01T00:00:00Z", 1.0, True, results=results)
+        record.write(project.folder / "profiles" / "compare" / str(index))
+    code, out, _ = log()
+    assert code == 1
+    assert [(row[5], row[6]) for row in rows_of(out)][1:] == [
+        ("1.001 [0.991, 1.011] same job", "no relevant difference within +-5 %"),
+        ("1.200 [1.188, 1.212] same job", "slower"),
+    ]
 
 
 @pytest.mark.parametrize(
