@@ -38,6 +38,10 @@ class Expectation:
         wanted = self.benchmark.replace(" ", "")
         return wanted == benchmark or wanted == title.replace(" ", "")
 
+    def is_of_worse(self, better: str) -> bool:
+        """Tell whether it announces a change for the worse."""
+        return self.down is None or self.down == (better == "higher")
+
     def is_met(self, ratio: float, better: str = "lower") -> bool:
         """Tell whether the value after over the value before is as announced."""
         down = better == "higher" if self.down is None else self.down

@@ -73,7 +73,7 @@ def worse_rows(tables: Iterable[Table]) -> list[tuple[Block, Row]]:
 
 
 def _p_value(block: Block, row: Row) -> float:
-    if row.comparison is None or row.comparison.p_value is None or not block.is_worse(row.comparison):
+    if row.comparison is None or row.comparison.p_value is None or not block.is_worse(row):
         return 1.0
     return row.comparison.p_value
 

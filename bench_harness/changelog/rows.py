@@ -52,9 +52,13 @@ class Block:
         """The benchmark as asv writes it: name(parameter, ...)."""
         return title_of(self.series)
 
-    def is_worse(self, comparison: Comparison) -> bool:
-        """Tell whether a comparison found a change for the worse."""
-        return comparison.direction is not None and (comparison.direction == UP) == (self.better == "lower")
+    def is_worse(self, row: Row) -> bool:
+        """Tell whether a row is worse than the one before, and no commit announced as much."""
+        comparison = row.comparison
+        if comparison is None or comparison.direction is None:
+            return False
+        worse = (comparison.direction == UP) == (self.better == "lower")
+        return worse and not any(one.met and one.expectation.is_of_worse(self.better) for one in row.checked)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Question:
         anchors: ratios of commits that were compared in one job.
         rounds: processes that asv started per commit, where not the benchmark's own number (asv run -a rounds=5).
         gaps: whether commits without results have rows.
+        shown: commits that have rows, None for all; those before them are compared with nevertheless.
     """
 
     texts: Mapping[str, CommitText]
@@ -76,6 +81,11 @@ class Question:
     anchors: Anchors = field(default_factory=Anchors)
     rounds: int | None = None
     gaps: bool = False
+    shown: frozenset[str] | None = None
+
+    def shows(self, commit: str) -> bool:
+        """Tell whether a commit has rows."""
+        return self.shown is None or commit in self.shown
 
 
 def title_of(series: Series) -> str:
@@ -89,9 +99,13 @@ def block_of(series: Series, question: Question) -> Block:
     rule = question.config.rule_for(series.benchmark, metric, [value for _, value in series.params])
     margin = MARGIN if rule.effect is None else rule.effect
     better = rule.better or "lower"
-    rows = tuple(_Rows(series, question, margin, better).rows())
-    rule_of_steps = StepRule(minimum=min(margin, StepRule.minimum))
-    return Block(series, margin, better, rows, anchored_steps(series, question.anchors.of(series), rule_of_steps))
+    rows = tuple(row for row in _Rows(series, question, margin, better).rows() if question.shows(row.commit.commit))
+    found = anchored_steps(series, question.anchors.of(series), StepRule(minimum=min(margin, StepRule.minimum)))
+    steps = AnchoredSteps(
+        tuple(step for step in found.steps if question.shows(step.first_bad)),
+        tuple((step, over) for step, over in found.refuted if question.shows(step.first_bad)),
+    )
+    return Block(series, margin, better, rows, steps)
 
 
 class _Rows:

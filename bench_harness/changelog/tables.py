@@ -34,7 +34,8 @@ def chosen(series: Iterable[Series], pattern: str | None, machine: str | None) -
 
 def build_tables(series: Iterable[Series], question: Question) -> list[Table]:
     """Return the tables in the order of benchmarks, then of commits."""
-    ordered = sorted(series, key=lambda one: (*_table_key(one), one.params))
+    shown = [one for one in series if any(question.shows(point.commit) for point in one.points)]
+    ordered = sorted(shown, key=lambda one: (*_table_key(one), one.params))
     groups = itertools.groupby(ordered, key=_table_key)
     return [Table([block_of(one, question) for one in of_table]) for _, of_table in groups]
 

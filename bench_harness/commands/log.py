@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from bench_harness.config import load_config, nearest
 from bench_harness.errors import ExitCode, NothingMeasuredError, UsageError
 from bench_harness.history.anchors import Anchors
 from bench_harness.history.asv_results import AsvResults
-from bench_harness.history.commits import CommitLine, commit_line
+from bench_harness.history.commits import commit_line, end_of, line_of
 from bench_harness.history.series import build_series
 from bench_harness.record import Record, utc_now
 from bench_harness.report import log_text
@@ -108,25 +109,32 @@ def _gather(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         known = nearest(args.machine, results.machines())
         raise UsageError(f"no asv results of machine '{args.machine}' in {results.folder}; {known}")
     folder = args.asv_config.parent
-    line = commit_line(folder, {commit.commit: commit.date for commit in results.commits}, args.range)
+    # The first commit of a range is compared with the one before the range.
+    end = end_of(folder, args.range) if ".." in args.range else args.range
+    line = commit_line(folder, {commit.commit: commit.date for commit in results.commits}, end)
+    shown = None if end == args.range else line_of(folder, args.range)
     every = build_series(results, line)
-    series = chosen(every, args.bench, args.machine)
-    if not series:
-        raise NothingMeasuredError(_nothing(args, line))
     texts = commit_texts(folder, args.range)
     expected, warnings = announced(texts, every)
     config = load_config()
-    question = Question(texts, expected, config, Anchors.read(config.profiles), args.rounds, args.gaps)
-    tables = build_tables(series, question)
+    question = Question(
+        texts=texts,
+        expected=expected,
+        config=config,
+        anchors=Anchors.read(config.profiles),
+        rounds=args.rounds,
+        gaps=args.gaps,
+        shown=None if shown is None else frozenset(shown),
+    )
+    tables = build_tables(chosen(every, args.bench, args.machine), question)
+    if not tables:
+        raise NothingMeasuredError(_nothing(args, len(line.commits if shown is None else shown), line.warnings))
     return results_of(tables), [*results.warnings, *line.warnings, *warnings, *advice(tables)]
 
 
-def _nothing(args: argparse.Namespace, line: CommitLine) -> str:
-    reasons = [
-        f"no benchmark fits --bench {args.bench}" if args.bench else "",
-        f"no results of the {len(line.commits)} commits of {args.range}",
-    ]
-    return "; ".join([*filter(None, reasons), *line.warnings])
+def _nothing(args: argparse.Namespace, commits: int, warnings: Iterable[str]) -> str:
+    fitting = f" of a benchmark that fits --bench {args.bench}" if args.bench else ""
+    return "; ".join([f"no results{fitting} in {args.range} (commits: {commits})", *warnings])
 
 
 def _folder(root: Path, conditions: dict[str, Any]) -> Path:

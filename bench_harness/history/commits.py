@@ -34,15 +34,33 @@ def commit_line(folder: Path, measured: dict[str, str], revisions: str = "HEAD")
     Raises:
         UsageError: git knows no such revisions.
     """
-    listed = git_output(folder, "rev-list", "--first-parent", "--reverse", "--end-of-options", revisions, "--")
-    if listed is None:
-        if git_output(folder, "rev-parse", "--git-dir") is not None:
-            raise UsageError(f"git knows no commits '{revisions}'; give a commit, or a range such as v1.0..HEAD")
+    line = line_of(folder, revisions)
+    if line is None:
         by_date = sorted(measured, key=lambda commit: (measured[commit], commit))
         return _line(by_date, (), [f"{folder}: no git repository, or no git: commits are ordered by their dates"])
-    line = listed.split()
     elsewhere = sorted(set(measured) - set(line), key=lambda commit: (measured[commit], commit))
     return _line(line, elsewhere, _warnings(folder, elsewhere, revisions))
+
+
+def line_of(folder: Path, revisions: str) -> list[str] | None:
+    """Return the commits of the first-parent line, oldest first; None where there is no repository.
+
+    Raises:
+        UsageError: git knows no such revisions.
+    """
+    listed = git_output(folder, "rev-list", "--first-parent", "--reverse", "--end-of-options", revisions, "--")
+    if listed is not None:
+        return listed.split()
+    if git_output(folder, "rev-parse", "--git-dir") is not None:
+        raise UsageError(f"git knows no commits '{revisions}'; give a commit, or a range such as v1.0..HEAD")
+    return None
+
+
+def end_of(folder: Path, revisions: str) -> str:
+    """Return the commit that a range leads to; the revisions themselves where it is not one commit."""
+    parsed = (git_output(folder, "rev-parse", "--revs-only", "--end-of-options", revisions) or "").split()
+    ends = [commit for commit in parsed if not commit.startswith(("^", "-"))]
+    return ends[0] if len(ends) == 1 else revisions
 
 
 def _line(commits: Collection[str], elsewhere: Collection[str], warnings: Collection[str]) -> CommitLine:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,16 @@ def test_the_newest_row_decides_the_exit_code(project: Project, log: Bench, mean
     found, _, err = log()
     assert found == code
     assert err == (f"worse: suite.time_x at {commits[1][:12]} on box, x 1.200\n" if code else "")
+
+
+def test_a_range_is_compared_with_what_lies_before_it(project: Project, log: Bench) -> None:
+    a, b, _ = history(project, ("Start", 1.0), ("Base", 1.0), ("Newest", 1.2))
+    code, out, _ = log("--range", f"{b}..HEAD")
+    assert code == 1
+    assert [(row[5], row[7]) for row in rows_of(out)] == [(f"1.200 [1.194, 1.206] to {b[:12]}", "Newest")]
+    code, out, _ = log("--range", f"{a}..{b}")
+    assert code == 0
+    assert [row[7] for row in rows_of(out)] == ["Base"]
 
 
 def test_a_slower_row_that_is_not_the_newest_is_history(project: Project, log: Bench) -> None:
@@ -330,10 +342,10 @@ def test_a_comparison_in_one_job_takes_the_place_of_two_means(project: Project, 
     ("arguments", "code", "message"),
     [
         (["--bench", "("], 2, "--bench (: not a regular expression"),
-        (["--bench", "nothing"], 3, "no benchmark fits --bench nothing"),
+        (["--bench", "nothing"], 3, "no results of a benchmark that fits --bench nothing in HEAD (commits: 1)"),
         (["--machine", "bx"], 2, "no asv results of machine 'bx' in results; did you mean 'box'?"),
         (["--range", "v9..HEAD"], 2, "git knows no commits 'v9..HEAD'"),
-        (["--range", "HEAD..HEAD"], 3, "no results of the 0 commits of HEAD..HEAD"),
+        (["--range", "HEAD..HEAD"], 3, "no results in HEAD..HEAD (commits: 0)"),
         (["--init"], 2, "--init: it goes with --file FILE"),
         (["--file", "x.md", "--csv"], 2, "--file: it takes Markdown"),
         (["--file", "x.md"], 2, "x.md: no such file; --init makes it"),
@@ -355,3 +367,38 @@ def test_nothing_measured_is_3(project: Project, log: Bench) -> None:
     code, _, err = log()
     assert code == 3
     assert "no asv results in results" in err
+
+
+SUITE = """
+import time
+class Sleep:
+    rounds, repeat, number, warmup_time = 3, (2, 2, 1.0), 1, 0.0
+    def time_sleep(self):
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.slow
+def test_with_a_real_asv_run(project: Project, log: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three processes of two samples each, as benchmarks.json and the samples say."""
+    monkeypatch.setenv("HOME", str(project.folder))
+    config, suite = project.folder / "asv.conf.json", project.folder / "s"
+    settings = {**json.loads(config.read_text(encoding="utf-8")), "environment_type": "existing", "benchmark_dir": "s"}
+    config.write_text(json.dumps(settings), encoding="utf-8")
+    suite.mkdir()
+    suite.joinpath("__init__.py").touch()
+    suite.joinpath("sleeping.py").write_text(SUITE, encoding="utf-8")
+    commit = project.commit("Sleep")
+
+    def asv(*arguments: str) -> None:
+        command = [sys.executable, "-m", "asv", *arguments]
+        subprocess.run(command, cwd=project.folder, check=True, capture_output=True, timeout=120)
+
+    asv("machine", "--yes", "--machine", "box")
+    asv("run", "--machine", "box", "-E", "existing:same", "--set-commit-hash", commit, "--record-samples")
+    code, out, err = log("--csv")
+    assert (code, err) == (0, "")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (row["benchmark"], row["commit"]) == ("sleeping.Sleep.time_sleep", commit)
+    assert (row["n"], row["samples"]) == ("3", "6")
+    assert 0.01 <= float(row["mean"]) < 1
