@@ -16,13 +16,15 @@ LEVEL = 0.025  # one side of the 95 % intervals
 def results(tables: Iterable[Table]) -> dict[str, Any]:
     """Return results of the record: tables, and what decides the exit code.
 
-    `slower` holds the rows of each machine's newest commit that are worse, by the interval and after Holm's correction
-    over all rows of these commits; `unmet` every row that is not as a commit announced.
+    `worse` holds the rows of each machine's newest commit that are worse, by the interval and after Holm's correction
+    over all rows of these commits; `failed` those that failed and did not before; `unmet` every row that is not as a
+    commit announced.
     """
     tables = list(tables)
     return {
         "tables": [_table(table) for table in tables],
         "worse": [_named(block, row) for block, row in worse_rows(tables)],
+        "failed": [_named(block, row) for block, row in _newest(tables) if _fails_now(block, row)],
         "unmet": [
             {**_named(block, row), "expected": one.expectation.text, "announced_by": one.expectation.commit}
             for block, row in _rows(tables)
@@ -55,21 +57,30 @@ def _rows(tables: Iterable[Table]) -> Iterable[tuple[Block, Row]]:
 
 def worse_rows(tables: Iterable[Table]) -> list[tuple[Block, Row]]:
     """Return the rows of each machine's newest measured commit that are worse than the row before."""
-    newest_at: dict[str, int] = {}
+    newest = [(block, row) for block, row in _newest(tables) if row.comparison is not None]
+    # A row that is no worse is a test that found nothing: it counts in the correction.
+    adjusted = holm([_p_value(block, row) for block, row in newest])
+    return [found for found, p_value in zip(newest, adjusted, strict=True) if p_value <= LEVEL]
+
+
+def _newest(tables: Iterable[Table]) -> list[tuple[Block, Row]]:
+    """Return the rows of each machine's newest measured commit."""
     blocks = [block for table in tables for block in table.blocks]
+    newest_at: dict[str, int] = {}
     for block in blocks:
-        series = block.series
-        newest_at[series.machine] = max(newest_at.get(series.machine, 0), series.points[-1].position)
-    newest = [
+        position = block.series.points[-1].position
+        newest_at[block.series.machine] = max(newest_at.get(block.series.machine, 0), position)
+    return [
         (block, row)
         for block in blocks
         for row in block.rows
-        if row.comparison is not None and block.series.points[-1].position == newest_at[block.series.machine]
+        if block.series.points[-1].position == newest_at[block.series.machine]
         if row.commit.commit == block.series.points[-1].commit
     ]
-    # A row that is no worse is a test that found nothing: it counts in the correction.
-    adjusted = holm([_p_value(block, row) for block, row in newest])
-    return [(block, row) for (block, row), p_value in zip(newest, adjusted, strict=True) if p_value <= LEVEL]
+
+
+def _fails_now(block: Block, row: Row) -> bool:
+    return row.estimate is None and bool(block.series.measured)
 
 
 def _p_value(block: Block, row: Row) -> float:

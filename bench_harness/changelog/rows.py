@@ -111,9 +111,10 @@ def block_of(series: Series, question: Question) -> Block:
 class _Rows:
     def __init__(self, series: Series, question: Question, margin: float, better: str) -> None:
         self.series, self.question, self.margin, self.better = series, question, margin, better
-        # Benchmarks without rounds take one number per commit, whatever -a rounds=N was.
         self.anchors = question.anchors.of(series)
-        self.earlier: list[tuple[Point, Estimate]] = []
+        self.last: tuple[Point, Estimate] | None = None
+        self.last_with_enough: tuple[Point, Estimate] | None = None
+        # Benchmarks without rounds take one number per commit, whatever -a rounds=N was.
         self.rounds = question.rounds if series.rounds and question.rounds else series.rounds
 
     def rows(self) -> Iterator[Row]:
@@ -133,7 +134,8 @@ class _Rows:
         if found is None:
             return Row(text, why=point.why)
         compared = self._compared(point, found)
-        self.earlier.append((point, found))
+        self.last = (point, found)
+        self.last_with_enough = self.last if has_enough(found) else self.last_with_enough
         if compared is None:
             return Row(text, found)
         before, comparison = compared
@@ -142,17 +144,13 @@ class _Rows:
 
     def _compared(self, point: Point, found: Estimate) -> tuple[Point, Comparison] | None:
         """Return the row before, and the comparison with it; one of both commits in one job comes first."""
-        over = chain(self.anchors, self.earlier[-1][0].commit, point.commit) if self.earlier else None
+        if self.last is None:
+            return None
+        over = chain(self.anchors, self.last[0].commit, point.commit)
         if over is not None:
-            return self.earlier[-1][0], compare_in_one_job(over, self.series.unit, self.margin)
-        before = self._before(found)
-        return before and (before[0], compare(before[1], found, self.series.unit, self.margin))
-
-    def _before(self, found: Estimate) -> tuple[Point, Estimate] | None:
-        """Return the last row that can be compared with `found`, or the last one where none can."""
-        enough = [one for one in self.earlier if has_enough(one[1])] if has_enough(found) else []
-        candidates = enough or self.earlier
-        return candidates[-1] if candidates else None
+            return self.last[0], compare_in_one_job(over, self.series.unit, self.margin)
+        before, earlier = (self.last_with_enough if has_enough(found) else None) or self.last
+        return before, compare(earlier, found, self.series.unit, self.margin)
 
     def _checked(self, comparison: Comparison, commits: Iterable[str]) -> Iterator[Checked]:
         if comparison.ratio is not None:

@@ -83,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
         results=found,
     )
     _show(keep_record(record, out, root), args)
-    return ExitCode.REGRESSION if found["worse"] or found["unmet"] else ExitCode.FINE
+    if found["worse"] or found["failed"] or found["unmet"]:
+        return ExitCode.REGRESSION
+    return ExitCode.FINE if found["values"] else ExitCode.NOT_MEASURED
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -32,9 +32,11 @@ def commit_line(folder: Path, measured: dict[str, str], revisions: str = "HEAD")
         revisions: what the line leads to, or a range of it.
 
     Raises:
-        UsageError: git knows no such revisions.
+        UsageError: git knows no such revisions, or there is no repository to know them.
     """
     line = line_of(folder, revisions)
+    if line is None and revisions != "HEAD":
+        raise UsageError(f"'{revisions}' needs git and a repository, and {folder.resolve()} is in none")
     if line is None:
         by_date = sorted(measured, key=lambda commit: (measured[commit], commit))
         return _line(by_date, (), [f"{folder}: no git repository, or no git: commits are ordered by their dates"])

@@ -116,10 +116,13 @@ def find_steps(values: Sequence[float], rule: StepRule) -> list[Found]:
     logs = fold_outliers(raw)
     folded = mean_square(raw, logs)
     cuts: list[int] = []
+    penalty = segmentation.critical_z(rule.alpha, len(logs), rule.shortest) ** 2
     for turn in range(_PASSES):
+        before = cuts
         levels = Levels(logs, replace(_noise(logs, cuts, first=turn == 0), folded=folded), rule.shortest)
-        penalty = segmentation.critical_z(rule.alpha, len(logs), rule.shortest) ** 2
         cuts = _significant(levels, segmentation.best_cuts(levels, penalty), rule)
+        if turn > 0 and cuts == before:
+            break  # the noise without them would be the same again
     cuts = _without_drift(levels, cuts)
     return [_found(levels, cut, low, high, rule) for cut, (low, high) in _placed(levels, cuts)]
 

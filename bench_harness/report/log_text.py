@@ -53,6 +53,8 @@ def alarms(results: Mapping[str, Any]) -> Iterable[str]:
     """Yield why the command exits with 1."""
     for row in results["worse"]:
         yield f"worse: {row['benchmark']} at {row['commit'][:12]} on {row['machine']}, x {ratio(row['ratio'])}"
+    for row in results["failed"]:
+        yield f"fails: {row['benchmark']} at {row['commit'][:12]} on {row['machine']}, and did not before"
     for row in results["unmet"]:
         yield (
             f"not as commit {row['announced_by'][:12]} expected ({row['expected']}): {row['benchmark']} "

@@ -145,6 +145,8 @@ def test_without_a_repository_dates_give_the_order(tmp_path: Path, monkeypatch: 
     line = commit_line(tmp_path, {"b" * 40: "2026-01-02", "a" * 40: "2026-01-03", "c" * 40: "2026-01-01"})
     assert [commit[0] for commit in line.commits] == ["c", "b", "a"]
     assert line.warnings == (f"{tmp_path}: no git repository, or no git: commits are ordered by their dates",)
+    with pytest.raises(UsageError, match="needs git and a repository"):
+        commit_line(tmp_path, {}, "v1..HEAD")
 
 
 @pytest.mark.parametrize("revisions", ["nonsense", "v1..HEAD", "--all"])

@@ -226,6 +226,19 @@ def test_failed_and_unmeasured_commits(project: Project, log: Bench) -> None:
     ]
 
 
+def test_a_benchmark_that_fails_now_and_did_not_before_is_an_alarm(project: Project, log: Bench) -> None:
+    a, b = project.commit("a"), project.commit("b")
+    project.measure(a, "suite.track_x", value=2.0)
+    for commit in (a, b):
+        project.measure(commit, "suite.track_broken", value=None)
+        project.measure(commit, "suite.track_fine", value=1.0)
+    assert log()[0] == 0
+    project.measure(b, "suite.track_x", value=None)
+    code, _, err = log()
+    assert (code, err) == (1, f"fails: suite.track_x at {b[:12]} on box, and did not before\n")
+    assert log("--bench", "broken")[0] == 3
+
+
 def test_expectations_are_checked(project: Project, log: Bench) -> None:
     _, b, c = history(
         project,
