@@ -12,10 +12,11 @@ from bench_harness.alert.findings import EFFECT, Finding, Outcome
 from bench_harness.alert.noise import is_time
 from bench_harness.config import BenchmarkRule, Config
 from bench_harness.git import git_output
+from bench_harness.history.anchors import Anchors, anchored_steps
 from bench_harness.history.asv_results import AsvResults
 from bench_harness.history.commits import commit_line
 from bench_harness.history.series import Series, build_series
-from bench_harness.history.steps import Step, StepRule, steps_of
+from bench_harness.history.steps import Step, StepRule
 
 SOURCE = "history"
 
@@ -40,26 +41,28 @@ def step_findings(
     """Yield, for each step, the finding and the object of the record; for a series without one a finding alone.
 
     Series that were not measured after base, or too seldom for a step, are left out. A step of a time is suspected
-    only: on some machines the weather has steps as well.
+    only: on some machines the weather has steps as well. Where `bench compare` measured both commits in one job, its
+    record decides, and no step of the weather is left.
     """
     measured = {one.commit: one.date for one in results.commits}
     line = commit_line(asked.folder, measured, asked.head)
-    new = asked.commits()
+    new, anchors = asked.commits(), Anchors.read(config.profiles)
     for series in build_series(results, line):
         here = series.machine == asked.machine and (wanted is None or re.search(wanted, series.benchmark))
         enough = len(series.measured) >= 2 * StepRule.shortest
         if here and enough and any(point.commit in new for point in series.measured):
-            yield from _of_series(results, series, new, config)
+            yield from _of_series(results, series, new, config, anchors)
 
 
 def _of_series(
-    results: AsvResults, series: Series, new: set[str], config: Config
+    results: AsvResults, series: Series, new: set[str], config: Config, anchors: Anchors
 ) -> Iterator[tuple[Finding, dict[str, Any] | None]]:
     described = results.benchmarks.get(series.benchmark, {})
     metric = METRICS.get(str(described.get("type")), "value")
     rule = config.rule_for(series.benchmark, metric, [value for _, value in series.params])
-    steps = steps_of(series, StepRule(minimum=EFFECT if rule.effect is None else rule.effect))
-    late = [step for step in steps if new & {step.first_bad, *step.commits_between}]
+    least = StepRule(minimum=EFFECT if rule.effect is None else rule.effect)
+    found = anchored_steps(series, anchors.of(series), least)
+    late = [step for step in found.steps if new & {step.first_bad, *step.commits_between}]
     for step in late:
         finding = _finding(series, step, metric, rule)
         yield finding, _row(series, step, finding)
@@ -88,9 +91,13 @@ def _finding(series: Series, step: Step, metric: str, rule: BenchmarkRule) -> Fi
         commits={"base": step.last_good, "head": step.first_bad},
     )
     worse = finding.worse_log() > 0
-    alarm = Outcome.SUSPECTED if is_time(series.unit) else Outcome.REGRESSION
+    alarm = Outcome.SUSPECTED if is_time(series.unit) and not step.same_job else Outcome.REGRESSION
     finding.outcome = alarm if worse else Outcome.IMPROVEMENT
     finding.confirmed = finding.outcome is Outcome.REGRESSION
+    if step.same_job:
+        finding.ci_from = "rounds"
+        finding.words = f"a step at {step.first_bad[:12]}, compared with {step.last_good[:12]} in one job"
+        return finding
     between = f", or in one of {len(step.commits_between)} unmeasured commits before" if step.commits_between else ""
     finding.words = (
         f"a step in the history at {step.first_bad[:12]}{between}: {step.count_before} commits before and "

@@ -137,8 +137,8 @@ def anchored_steps(series: Series, anchors: Sequence[Anchor], rule: StepRule | N
     """Return the steps of a series, corrected by anchors.
 
     A confirmed change of `bench compare` is a step, and stands for one that the series shows within 2 measured commits
-    of it. Any other step of the series is dropped if a chain over these commits holds their ratio within the rule's
-    minimum (90 % interval: two one-sided tests at 5 %), else it stays as the series has it.
+    of it. Any other step of the series is dropped if a chain over these commits, or each of its links, holds their
+    ratio within the rule's minimum (90 % interval: two one-sided tests at 5 %), else it stays as the series has it.
     """
     rule = rule or StepRule()
     jumps = [_jump(series, anchor, rule) for anchor in _forward(series, anchors) if anchor.changed]
@@ -147,7 +147,7 @@ def anchored_steps(series: Series, anchors: Sequence[Anchor], rule: StepRule | N
         first, last = _around(series, step)
         if any(_within(series, jump, first, last) and (jump.ratio > 1) == (step.ratio > 1) for jump in jumps):
             continue
-        over = chain(anchors, first.commit, last.commit) or chain(anchors, step.last_good, step.first_bad)
+        over = _chain_over(series, step, anchors, first, last)
         if over is not None and _is_nothing(over, rule):
             refuted.append((step, over))
         else:
@@ -197,10 +197,25 @@ def _around(series: Series, step: Step) -> tuple[Point, Point]:
     return series.measured[max(0, index - 1 - NEAR)], series.measured[last]
 
 
+def _chain_over(series: Series, step: Step, anchors: Sequence[Anchor], first: Point, last: Point) -> Chain | None:
+    """Return the chain from before a step to after it, the widest one within `first` to `last`."""
+    known = {commit for one in anchors for commit in (one.base, one.head)}
+    good, bad = (series.line.index(commit) for commit in (step.last_good, step.first_bad))
+    before = [commit for commit in series.line[first.position : good + 1] if commit in known]
+    after = [commit for commit in series.line[bad : last.position + 1] if commit in known]
+    pairs = itertools.product(before, reversed(after))
+    return next((over for pair in pairs if (over := chain(anchors, *pair)) is not None), None)
+
+
 def _within(series: Series, jump: Step, first: Point, last: Point) -> bool:
     return first.position <= series.line.index(jump.last_good) and series.line.index(jump.first_bad) <= last.position
 
 
 def _is_nothing(over: Chain, rule: StepRule) -> bool:
-    low, high = over.interval(0.90)
-    return 1 / (1 + rule.minimum) <= low and high <= 1 + rule.minimum
+    """Tell whether a chain leaves no room for a step: as a whole, or in none of its links, where it would have to be."""
+
+    def fits(part: Chain) -> bool:
+        low, high = part.interval(0.90)
+        return 1 / (1 + rule.minimum) <= low and high <= 1 + rule.minimum
+
+    return fits(over) or all(fits(Chain((link,))) for link in over.links)

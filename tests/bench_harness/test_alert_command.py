@@ -206,3 +206,24 @@ def test_an_other_commands_record_is_not_overwritten(
     Record("diff", [], "2026-01-31T12:00:00Z", 1.0, True).write("out")
     assert main(["alert", "--base", "HEAD~1", "--out", "out"]) == 2
     assert "is the record of 'diff' and is not overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ratio", "changed", "verdict"), [(1.001, False, None), (1.3, True, "regression"), (None, False, "suspected")]
+)
+def test_a_comparison_in_one_job_decides_what_a_step_of_a_time_is(
+    repository: Repository, ratio: float | None, changed: bool, verdict: str | None
+) -> None:
+    """Without one, a step of a time is suspected only: the machine has steps as well."""
+    for number in range(6):
+        repository.commit(track_b=1300.0, time_a=0.013 + number % 2 * 1e-6)
+    if ratio is not None:
+        row = {"name": "s.time_a", "params": {}, "metric": "wall_s", "ratio": ratio, "confidence": 0.95}
+        row |= {"ci": [ratio * 0.995, ratio * 1.005], "verdict": "regression" if changed else "fine"}
+        base, head = repository.commits[4], repository.commits[7]
+        results = {"base": {"commit": base}, "head": {"commit": head}, "benchmarks": [row | {"confirmed": changed}]}
+        record = Record("compare", [], "2026-01-01T00:00:00Z", 1.0, True, results=results)
+        record.write(repository.folder / "profiles" / "compare" / "1")
+    main(["alert", "--base", repository.commits[3], "--history", "--bench", "time_a"])
+    rows = [row for row in newest_record().results["benchmarks"] if row["source"] == "history"]
+    assert [row["verdict"] for row in rows if row["words"].startswith("a step")] == [verdict] * (verdict is not None)

@@ -63,7 +63,7 @@ def test_a_step_that_the_series_does_not_show_is_added() -> None:
     assert step.after / step.before == pytest.approx(1.05)
 
 
-@pytest.mark.parametrize("links", [[(29, 30)], [(27, 32)], [(26, 29), (29, 30), (30, 33)]])
+@pytest.mark.parametrize("links", [[(29, 30)], [(28, 31)], [(27, 32)], [(26, 29), (29, 30), (30, 33)]])
 def test_a_step_of_the_machine_is_refuted(links: list[tuple[int, int]]) -> None:
     anchors = [anchor(base, head, 1.001) for base, head in links]
     found = anchored_steps(series(stepped(30, 1.1)), anchors)
@@ -73,12 +73,23 @@ def test_a_step_of_the_machine_is_refuted(links: list[tuple[int, int]]) -> None:
     assert over.ratio == pytest.approx(1.001 ** len(over.links))
 
 
+def test_each_link_alone_may_refute_where_their_sum_is_too_uncertain() -> None:
+    """A step within the chain would lie in one of its links; each of them excludes 2 %."""
+    anchors = [anchor(index, index + 1, 1.0, 0.008) for index in range(25, 35)]
+    found = anchored_steps(series(stepped(30, 1.1)), anchors)
+    assert found.steps == ()
+    low, high = found.refuted[0][1].interval(0.9)
+    assert high > 1.02
+    assert low < 1 / 1.02
+
+
 @pytest.mark.parametrize(
     "anchors",
     [
         [],
         [anchor(29, 30, 1.03, 0.02)],  # too wide to refute
         [anchor(5, 6, 1.0)],  # elsewhere
+        [anchor(28, 29, 1.0), anchor(29, 30, 1.03), anchor(30, 31, 1.0)],  # one link may hold it
         [anchor(29, 30, 1.06)],  # a change, though compare did not confirm it
     ],
 )
