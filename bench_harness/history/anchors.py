@@ -212,7 +212,7 @@ def _within(series: Series, jump: Step, first: Point, last: Point) -> bool:
 
 
 def _is_nothing(over: Chain, rule: StepRule) -> bool:
-    """Tell whether a chain leaves no room for a step: as a whole, or in none of its links, where it would have to be."""
+    """Tell whether a chain leaves no room for a step: as a whole, or in none of the links that it would lie in."""
 
     def fits(part: Chain) -> bool:
         low, high = part.interval(0.90)
