@@ -28,9 +28,9 @@ from bench_harness.verdict.command_side import CLOCKS, UNITS, CommandSide, parse
 from bench_harness.verdict.pair import Pair
 from bench_harness.verdict.rounds import Comparison, Limits, Progress, compare
 from bench_harness.verdict.rule_choice import choose_rule
+from bench_harness.verdict.self_test import options as self_test_options
 from bench_harness.verdict.self_test.run import self_test
 from bench_harness.verdict.self_test.trials import Plan
-from bench_harness.verdict.self_test.workloads import WORKLOADS
 from bench_harness.verdict.sides import Key
 
 BUDGET = "60s"
@@ -71,24 +71,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", type=Path, metavar="DIR", help="write record.json here (default: a new folder below profiles/)")
     compared_files.configure(parser)
-    _configure_self_test(parser)
+    self_test_options.configure(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print Markdown")
     form.add_argument("--json", action="store_true", help="print the record, one JSON object, and nothing else")
-
-
-def _configure_self_test(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("self-test", "how often verdicts are wrong on this machine").add_argument
-    add("--self-test", action="store_true", help="compare known workloads with themselves and with slower copies")
-    add("--workload", action="append", choices=WORKLOADS, help="repeatable; default: python and kernel")
-    add(
-        "--planted",
-        action="append",
-        metavar="X",
-        help="slowdown of head, such as 5%% (repeatable; default: 0, 5%%, 10%%)",
-    )
-    add("--verdicts", type=int, default=20, metavar="N", help="of each workload and slowdown (default: 20)")
-    add("--budget-total", default="10m", metavar="T", help="begin no verdict after this time (default: 10m)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -200,27 +186,8 @@ def _self_test(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    if args.verdicts < 1:
-        raise UsageError(f"--verdicts {args.verdicts}: expected an integer of at least 1")
-    for metric in args.metric or ():
-        if metric not in ("cpu_s", "wall_s", "instructions"):
-            raise UsageError(f"--metric {metric}: the self-test knows cpu_s, wall_s and instructions")
-    return Plan(
-        workloads=tuple(dict.fromkeys(args.workload or ("python", "kernel"))),
-        planted=tuple(dict.fromkeys(map(_planted, args.planted or ("0", "5%", "10%")))),
-        verdicts=args.verdicts,
-        metrics=tuple(dict.fromkeys(args.metric or CLOCKS)),
-        effect=_effect(args),
-        limits=_limits(args),
-        budget_s=parse_seconds(args.budget_total, "--budget-total"),
-    )
-
-
-def _planted(text: str) -> float:
-    try:
-        return 0.0 if text in ("0", "0%") else parse_effect(text)
-    except ValueError as error:
-        raise UsageError(f"--planted {error}, or 0") from error
+    budget_s = parse_seconds(args.budget_total, "--budget-total")
+    return self_test_options.plan(args, effect=_effect(args), limits=_limits(args), budget_s=budget_s)
 
 
 def _shown_trials(args: argparse.Namespace) -> Callable[[int, int], None]:
