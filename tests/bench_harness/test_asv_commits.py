@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from asv_projects import PACKAGE, commit, make_project
 
+from bench_harness.__main__ import main
 from bench_harness.errors import ConfigError, CouldNotMeasureError, HarnessError, UsageError
 from bench_harness.record import Record
 from bench_harness.verdict.asv_commits import commit_pair
@@ -123,12 +124,15 @@ def compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["--a", "true", "--b", "true", "--bench", "x"], 2, "--bench goes with two commits, not with the other"),
     ],
 )
-def test_refusals_of_the_command(project: Path, arguments: list[str], code: int, words: str) -> None:
-    done = compare(project, *arguments)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr.startswith("bench: error: ")
-    assert words in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_refusals_of_the_command(
+    project: Path, arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *arguments]) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("bench: error: ")
+    assert words in printed.err
+    assert printed.err.count("\n") == 1
     assert not (project / "profiles").exists()
     assert not (project / ".asv").exists()
 
