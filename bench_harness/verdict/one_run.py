@@ -134,11 +134,22 @@ def _supervise(command: Sequence[str], environment: Mapping[str, str], errors: i
 def _become_supervisor() -> None:
     os.setsid()  # Ctrl-C is for us: we have the command ended
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: _kill_all())
+    signal.signal(signal.SIGTERM, _end_all)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+class _Asked:
+    """Whether we were asked to end the command, which may be before it has begun."""
+
+    to_end = False
+
+
+def _end_all(number: int, frame: object) -> None:
+    _Asked.to_end = True
+    _kill_all()
 
 
 def _watched(command: Sequence[str], environment: Mapping[str, str], errors: int, writer: int) -> dict[str, Any]:
@@ -151,6 +162,8 @@ def _watched(command: Sequence[str], environment: Mapping[str, str], errors: int
         os.write(writer, b"\n")
         return {"code": 127, "cpu_s": 0.0, "wall_s": 0.0, "killed": 0, "error": f"{command[0]}: {error.strerror}"}
     os.write(writer, b"\n")
+    if _Asked.to_end:
+        _kill_all()
     cpu_s, found = 0.0, 0
     while found != child.pid:
         found, status, usage = os.wait4(-1, 0)

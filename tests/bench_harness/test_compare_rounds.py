@@ -182,3 +182,14 @@ def test_an_interrupt_leaves_what_was_measured() -> None:
     assert not comparison.completed
     assert len(comparison.outcomes[0].screening) == 7
     assert verdicts(comparison) == {"body": Verdict.UNDECIDED}
+
+
+def test_over_many_comparisons_equal_code_is_not_called_slower_and_a_twentieth_slower_is() -> None:
+    """The whole way, with noise of 2.8 % a round; what the rule promises alone, test_verdict_rule.py holds."""
+    said = {
+        head: [verdicts(compared(*drawn_pair({CPU: head}, seed=seed), Limits(seed=seed)))["body"] for seed in range(80)]
+        for head in (1.0, 1.05)
+    }
+    assert all(verdict is Verdict.FINE or verdict is Verdict.UNDECIDED for verdict in said[1.0])
+    assert said[1.0].count(Verdict.FINE) >= 76
+    assert said[1.05].count(Verdict.REGRESSION) >= 76

@@ -15,7 +15,7 @@ from collections.abc import Callable
 _ITEMS = 64
 _UNITS = 100
 _WORKERS = 2
-_SAMPLES = 3
+_SAMPLES = 5
 
 
 def unit(seed: int) -> int:
@@ -70,7 +70,7 @@ def cpu_s() -> float:
 
 
 def main() -> None:
-    """Read one epoch to get warm, then three by the clock."""
+    """Read one epoch to get warm, then five by the clock."""
     items = Items(round(_UNITS * (1 + float(sys.argv[1]))))
     epoch = torch_epochs() if importlib.util.find_spec("torch") else plain_epochs()
     begin_s = time.perf_counter()

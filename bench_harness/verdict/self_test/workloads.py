@@ -28,32 +28,34 @@ class Workload:
     """A script of this folder and how Python runs it.
 
     Args:
+        script: body_SCRIPT.py.
         all_work: its clock runs only while it works.
     """
 
     name: str
+    script: str
     flags: tuple[str, ...]
     all_work: bool = True
 
     def side(self, label: str, extra: float, metrics: Sequence[str]) -> CommandSide:
         """Return the side that does 1 + `extra` times the work."""
-        script = Path(__file__).with_name(f"body_{self.name}.py")
+        script = Path(__file__).with_name(f"body_{self.script}.py")
         return CommandSide(label, [sys.executable, *self.flags, str(script), repr(extra)], metrics, self.name)
 
     def describe(self) -> str:
         """Return what it is in words."""
-        if self.name != "loader":
-            return {"python": "pure Python", "kernel": "zlib in C"}[self.name]
-        torch = importlib.util.find_spec("torch") is not None
-        return "torch DataLoader, 2 workers" if torch else "multiprocessing pool, 2 workers"
+        words = {"python": "pure Python", "kernel": "zlib in C", "pool": "multiprocessing pool, 2 workers"}
+        torch = self.name == "loader" and importlib.util.find_spec("torch") is not None
+        return "torch DataLoader, 2 workers" if torch else words.get(self.name, words["pool"])
 
 
 # Without the user's own packages; without site, half of the start, where it need not find torch. -I would do both, but
 # ignore PYTHONHASHSEED too: instructions would vary by some tenths of a percent.
 WORKLOADS = {
-    "python": Workload("python", ("-s", "-S")),
-    "kernel": Workload("kernel", ("-s", "-S")),
-    "loader": Workload("loader", ("-s",), all_work=False),
+    "python": Workload("python", "python", ("-s", "-S")),
+    "kernel": Workload("kernel", "kernel", ("-s", "-S")),
+    "pool": Workload("pool", "loader", ("-s", "-S"), all_work=False),  # no site, no torch
+    "loader": Workload("loader", "loader", ("-s",), all_work=False),
 }
 
 
