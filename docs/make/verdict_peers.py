@@ -172,7 +172,10 @@ def pytest_benchmark(toy: Toy, planted: float) -> dict[str, bool]:
         json.loads(next(storage.glob(f"*/*_{name}.json")).read_text())["benchmarks"][0]["stats"]["mean"]
         for name in ("base", "head")
     )
-    found = {f"pytest-benchmark mean:{percent(toy.effect, '')}%": done.returncode == 1}
+    alarm = done.returncode == 1
+    if alarm and "Performance has regressed" not in done.stdout + done.stderr:
+        raise CouldNotRun(f"pytest failed for another reason: {done.stdout.strip().splitlines()[-1:]}")
+    found = {f"pytest-benchmark mean:{percent(toy.effect, '')}%": alarm}
     return found | {"pytest-benchmark mean:5%": head / base > 1.05}
 
 
@@ -245,7 +248,7 @@ def tried(toy: Toy, tools: list[str], options: argparse.Namespace) -> list[dict[
 def print_table(verdicts: list[dict[str, Any]]) -> None:
     """Print a Markdown table: per rule and slowdown how many alarms, with 95 % Clopper-Pearson bounds."""
     planted = sorted({each["planted"] for each in verdicts})
-    columns = [f"{'false alarms' if not each else 'found of'} at {percent(each)}" for each in planted]
+    columns = [f"{'false alarms' if not each else 'found'} at {percent(each)}" for each in planted]
     print(f"| rule | {' | '.join(columns)} | seconds (median) |\n|{' --- |' * (len(columns) + 2)}")
     for rule in dict.fromkeys(each["rule"] for each in verdicts):
         of_rule = [each for each in verdicts if each["rule"] == rule]
