@@ -157,5 +157,6 @@ def escaped(text: str) -> str:
     # Between letters an underscore marks nothing, and names are full of them.
     plain = re.sub(r"(?<=[A-Za-z0-9])&#95;(?=[A-Za-z0-9])", "_", plain)
     # At the start of a line these begin a list, a rule or a heading.
-    plain = re.sub(r"^(\d*)([-+=.)])", lambda found: f"{found[1]}&#{ord(found[2])};", plain)
+    plain = re.sub(r"^[-+=]", lambda found: f"&#{ord(found[0])};", plain)
+    plain = re.sub(r"^(\d+)([.)])(?= |$)", lambda found: f"{found[1]}&#{ord(found[2])};", plain)
     return re.sub(r"\bwww\.", "www&#46;", plain, flags=re.IGNORECASE)

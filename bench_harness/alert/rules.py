@@ -46,7 +46,7 @@ def _verdict(finding: Finding) -> tuple[Outcome, str]:
             return Outcome.REGRESSION, _why_certain(finding)
         return Outcome.SUSPECTED, f"worse by more than {_percent(limit)}{_of_what(finding)}, in a single run of asv"
     if worse + spread > max(math.log1p(finding.effect), math.log1p(ROOM)):
-        return Outcome.UNDECIDED, f"asv's values may hide a change of {_percent(worse + spread)}{_of_what(finding)}"
+        return Outcome.UNDECIDED, f"asv's values may hide a change by {_percent(worse + spread)}{_of_what(finding)}"
     if worse < -limit:
         certain = is_certain(finding)
         return Outcome.IMPROVEMENT, _why_certain(finding) if certain else "in a single run of asv: not confirmed"
@@ -77,6 +77,8 @@ def _judge_without_ratio(finding: Finding) -> None:
 
 def _percent(log: float) -> str:
     value = 100 * math.expm1(log)
+    if value >= 100:
+        return f"a factor of {math.exp(log):.3g}"
     return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
 
 

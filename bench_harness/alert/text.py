@@ -1,5 +1,6 @@
 """The report as plain text for a terminal or a log: what is worse, why that is said, and what to do next."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,14 +14,29 @@ MAX_DETAILS = 10
 MAX_WARNINGS = 10
 
 
+class Unbroken(str):
+    """A line that stays one however long it is, so that it can be pasted into a shell."""
+
+
 def report(record: Record, where: str | None = None) -> str:
     """Return the text; `where` is the folder of the record."""
-    return render_parts(_parts(record, where))
+    return "".join(
+        "".join(f"{line}\n" for line in parts) if unbroken else render_parts(parts)
+        for unbroken, parts in _grouped(record, where)
+    )
 
 
 def print_report(record: Record, where: str) -> None:
     """Print the text, coloured on a terminal."""
-    print_parts(_parts(record, where))
+    for unbroken, parts in _grouped(record, where):
+        if unbroken:
+            print(*parts, sep="\n")
+        else:
+            print_parts(parts)
+
+
+def _grouped(record: Record, where: str | None) -> Iterator[tuple[bool, Iterator[Any]]]:
+    return itertools.groupby(_parts(record, where), key=lambda part: isinstance(part, Unbroken))
 
 
 def _parts(record: Record, where: str | None) -> Iterator[Any]:
@@ -61,6 +77,6 @@ def _details(row: Row) -> Iterator[str]:
         if links:
             yield f"  profiles of {side}: {', '.join(links)}"
     if row["rerun"]:
-        yield f"  rerun: {wording.clean(row['rerun'], 1000)}"
+        yield Unbroken(f"  rerun: {wording.clean(row['rerun'], 1000)}")
     if row["acknowledge"]:
-        yield f"  accept: {wording.clean(row['acknowledge'], 1000)}"
+        yield Unbroken(f"  accept: {wording.clean(row['acknowledge'], 1000)}")

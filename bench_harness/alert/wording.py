@@ -57,7 +57,7 @@ def noise(row: Row) -> str:
         return "-"
     if found["exact"]:
         return f"exact over {found['changes'] + 1} commits"
-    return f"sd {100 * found['sd_log']:.2g} % ({found['changes']} changes)"
+    return f"sd {digits(100 * found['sd_log'], 2)} % ({found['changes']} changes)"
 
 
 def rule(row: Row) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alert_evidence import finding, record_of
+from alert_evidence import BASE, HEAD, finding, record_of
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from markdown_it import MarkdownIt
@@ -108,8 +108,9 @@ def test_any_name_is_one_annotation(name: str, outcome: Outcome) -> None:
 def test_any_name_is_harmless_on_a_terminal(name: str, outcome: Outcome) -> None:
     printed = text.report(record_of([hostile(name, outcome)], warnings=[name], loud=[name]))
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", printed)
-    # Folded by the width of letters, of which a wide one takes two columns.
-    assert all(len(line) <= 100 or not line.isascii() for line in printed.splitlines())
+    # Folded by the width of letters, of which a wide one takes two columns; but not what is to be pasted.
+    folded = [line for line in printed.splitlines() if not line.startswith(("  rerun: ", "  accept: "))]
+    assert all(len(line) <= 100 or not line.isascii() for line in folded)
 
 
 @given(some.text())
@@ -255,6 +256,13 @@ def test_every_field_of_a_good_alert_is_in_every_long_report() -> None:
     for page in (html.unescape(markdown.report(record)), text.report(record)):
         flat = " ".join(page.split())
         assert [field for field in wanted if field not in flat] == []
+
+
+def test_commands_stay_on_one_line() -> None:
+    command = (
+        f"bench compare {BASE[:12]} {HEAD[:12]} --bench '^({'|'.join(f's.time_{number}' for number in range(20))})'"
+    )
+    assert f"\n  rerun: {command}\n" in text.report(record_of([finding(rerun=command)]))
 
 
 def test_different_machines_are_loud_everywhere() -> None:

@@ -23,8 +23,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> PlantedProject:
     made = PlantedProject.create(tmp_path_factory.mktemp("planted") / "project")
     for name in ("first", "second", "third"):
         made.commit(name)
-    made.commit("slower", loops=66_000)
-    made.commit("larger", loops=66_000, megabytes=30)
+    made.commit("slower", loops=660_000)
+    made.commit("larger", loops=660_000, megabytes=30)
     made.run_asv(*made.commits)
     return made
 
