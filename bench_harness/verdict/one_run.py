@@ -30,7 +30,7 @@ from bench_harness.memory.process_memory import tree_of
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 # What a command leaves running, such as a resource tracker that notices its end, may take this long to go.
 STRAGGLERS_LEAVE_S = 2.0
-_TAIL_CHARACTERS = 2000
+_TAIL_CHARACTERS, _TAIL_LINES = 2000, 3
 
 Beside = Callable[[int], contextlib.AbstractContextManager[object]]
 
@@ -57,10 +57,11 @@ class Ran:
 
     def problem(self, timeout_s: float | None) -> str | None:
         """Return in one line why this run gives no numbers; None if it does."""
-        last = self.stderr.strip().splitlines()[-1:] or ["it wrote nothing to stderr"]
+        lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
+        tail = " | ".join(lines[-_TAIL_LINES:]) or "it wrote nothing to stderr"
         if self.timed_out:
             return f"took longer than {timeout_s:g} s and was ended"
-        return f"exit code {self.code}: {last[0]}" if self.code else None
+        return f"exit code {self.code}: {tail}" if self.code else None
 
 
 def run_once(

@@ -68,6 +68,9 @@ def test_a_timeout_ends_the_whole_tree() -> None:
 
 def test_failures_are_told_with_the_end_of_stderr() -> None:
     assert run_python("sys.exit('no such thing')").problem(None) == "exit code 1: no such thing"
+    assert (
+        run_python("print('a\\n\\nb\\nc\\nd', file=sys.stderr); sys.exit(2)").problem(None) == "exit code 2: b | c | d"
+    )
     assert run_python("os.kill(os.getpid(), 9)").problem(None) == "exit code 137: it wrote nothing to stderr"
     missing = run_once(["/nonsense/program"], os.environ).problem(None)
     assert missing == "exit code 127: /nonsense/program: No such file or directory"
@@ -204,3 +207,13 @@ def test_what_needs_a_shell_says_so(text: str) -> None:
 
 def test_every_metric_has_a_unit_that_its_name_ends_with() -> None:
     assert all(name.endswith(f"_{unit}") for name, unit in UNITS.items() if unit)
+
+
+def test_nothing_is_left_open_by_many_runs() -> None:
+    run_python("")
+    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    for _ in range(5):
+        run_python("")
+        run_once(["/nonsense"], os.environ)
+        run_once(["sleep", "9"], os.environ, 0.01)
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
