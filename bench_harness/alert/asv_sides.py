@@ -77,9 +77,8 @@ def choose_sides(results: AsvResults, base: str, head: str, here: str, wanted: s
     machine = here if here in both else next(iter(both), None)
     if machine is not None:
         return Side.of(base, at[base][machine]), Side.of(head, at[head][machine])
-    return tuple(
-        Side.of(commit, at[commit].get(here) or next(iter(at[commit].values()), None)) for commit in (base, head)
-    )  # type: ignore[return-value]
+    only = [at[commit].get(here) or next(iter(at[commit].values()), None) for commit in (base, head)]
+    return Side.of(base, only[0]), Side.of(head, only[1])
 
 
 def environments(base: Side, head: Side) -> list[str]:

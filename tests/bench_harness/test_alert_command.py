@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,8 @@ SUITE = {"s.track_b": ("track", "bytes"), "s.time_a": ("time", "seconds")}
 class Repository:
     """A git repository of empty commits, with asv results of some."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.git("init", "-q", "-b", "main")
-        self.commits: list[str] = []
+    def __init__(self, folder: Path, commits: list[str]) -> None:
+        self.folder, self.commits = folder, commits
 
     def git(self, *arguments: str) -> str:
         return subprocess.check_output(["git", "-C", str(self.folder), *arguments], text=True, timeout=30).strip()
@@ -40,18 +39,27 @@ class Repository:
         return self.commits[-1]
 
 
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Five commits with exact values, then one that holds more memory."""
-    write_suite(tmp_path, SUITE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BENCH_MACHINE", MACHINE)
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    made = Repository(tmp_path)
+    folder = tmp_path_factory.mktemp("alert") / "repository"
+    write_suite(folder, SUITE)
+    made = Repository(folder, [])
+    made.git("init", "-q", "-b", "main")
     for _ in range(5):
         made.commit(track_b=1000.0, time_a=0.01)
     made.commit(track_b=1300.0, time_a=0.01)
     return made
+
+
+@pytest.fixture
+def repository(prepared: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A copy of it, as the working folder."""
+    folder = Path(shutil.copytree(prepared.folder, tmp_path / "repository"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("BENCH_MACHINE", MACHINE)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    return Repository(folder, list(prepared.commits))
 
 
 def newest_record() -> Record:
@@ -164,7 +172,7 @@ def test_bad_input_is_one_line(
 def test_a_clone_without_the_base_says_how_to_get_it(
     repository: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    url = f"file://{tmp_path}"
+    url = f"file://{repository.folder}"
     subprocess.run(["git", "clone", "-q", "--depth", "1", url, str(tmp_path / "shallow")], check=True, timeout=30)
     monkeypatch.chdir(tmp_path / "shallow")
     assert main(["alert", "--base", "HEAD~1"]) == 2

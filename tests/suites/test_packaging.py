@@ -15,6 +15,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 ROOT = Path(__file__).parents[2]
+TEMPLATES = "bench_harness/starter/templates"
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,9 @@ def test_bench_harness(sources: Path, tmp_path: Path) -> None:
     assert any(name.startswith("bench_harness/_census.") and name.endswith((".so", ".pyd")) for name in names)
     modules = {f"bench_harness/{path.relative_to(ROOT / 'bench_harness')}" for path in modules_of("bench_harness")}
     assert modules <= names
+    templates = {f"bench_harness/starter/templates/{path.name}" for path in (ROOT / TEMPLATES).iterdir()}
+    assert len(templates) > 5
+    assert templates <= names
 
 
 def modules_of(package: str) -> list[Path]:
