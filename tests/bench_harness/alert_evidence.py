@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_harness.alert import findings
+from bench_harness.alert import findings, gathering
 from bench_harness.alert.findings import Finding, Noise, Outcome
+from bench_harness.alert.gathering import Evidence, Request
+from bench_harness.config import Config
 from bench_harness.record import Record
 
 BASE, HEAD = "a" * 40, "b" * 40
@@ -115,3 +117,30 @@ def record_of(found: Sequence[Finding], warnings: Sequence[str] = (), loud: Sequ
     environment = {"machine": MACHINE, "cpu": {"model": "a CPU"}, "load": {"1_min": 0.5}}
     record = Record("alert", ["alert"], "2026-01-31T12:00:00Z", 1.0, True, environment, list(warnings), results=results)
     return record
+
+
+SUITE = {
+    "s.time_a": ("time", "seconds"),
+    "s.track_b": ("track", "bytes"),
+    "s.peakmem_c": ("peakmemory", "bytes"),
+    "s.P.time_p": ("time", "seconds"),
+}
+PARAMS = {"s.P.time_p": ["1", "'two'"]}
+FINE = {"s.time_a": 0.010, "s.track_b": 1000.0, "s.peakmem_c": 5e7, "s.P.time_p": [0.1, 0.2]}
+
+
+def results(project: Path, commit: str, changes: dict[str, Any] | None = None, **options: Any) -> Path:
+    """Write the results of a commit: all as usual but for `changes`; ... is none."""
+    values = {**FINE, **(changes or {})}
+    values = {name: value for name, value in values.items() if value is not ...}
+    return write_results(project, commit, values, params=PARAMS, **options)
+
+
+def gather(project: Path, **options: Any) -> Evidence:
+    config = options.pop("config", Config(profiles=project / "profiles"))
+    given = {"machine": MACHINE, "asv_config": project / "asv.conf.json", **options}
+    return gathering.gather(Request(BASE, HEAD, config, project, **given))
+
+
+def by_label(found: Evidence) -> dict[str, Finding]:
+    return {one.label: one for one in found.findings}
