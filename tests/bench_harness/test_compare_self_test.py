@@ -141,6 +141,8 @@ def test_a_self_test_adds_to_what_is_there(tmp_path: Path) -> None:
     assert len({each["seed"] for each in kept}) == 3
     values = kept[0]["metrics"]["cpu_s"]
     assert len(values["a"]) == len(values["b"]) >= 5
+    shown = bench_compare(tmp_path, "--self-test", "--verdicts", "0", "--out", "run")
+    assert (shown.returncode, shown.stdout) == (0, done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +150,7 @@ def test_a_self_test_adds_to_what_is_there(tmp_path: Path) -> None:
     [
         (["--a", "true"], "leave out --a"),
         (["--planted", "5"], "--planted '5', expected a percentage"),
+        (["--verdicts", "0", "--out", "none"], "no such record"),
         (["--verdicts", "0"], "--verdicts 0: expected an integer of at least 1"),
         (["--metric", "calls"], "the self-test knows cpu_s, wall_s and instructions"),
     ],

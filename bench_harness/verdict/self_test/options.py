@@ -21,7 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="slowdown of head, such as 5%% (repeatable; default: 0, 5%%, 10%%)",
     )
-    add("--verdicts", type=int, default=20, metavar="N", help="of each workload and slowdown (default: 20)")
+    add(
+        "--verdicts",
+        type=int,
+        default=20,
+        metavar="N",
+        help="of each workload and slowdown (default: 20); 0: show --out",
+    )
     add("--budget-total", default="10m", metavar="T", help="begin no verdict after this time (default: 10m)")
 
 
@@ -31,8 +37,10 @@ def plan(args: argparse.Namespace, *, effect: float | None, limits: Limits, budg
     Raises:
         UsageError: a count, a metric or a slowdown that makes no sense.
     """
-    if args.verdicts < 1:
-        raise UsageError(f"--verdicts {args.verdicts}: expected an integer of at least 1")
+    if args.verdicts < (0 if args.out else 1):
+        raise UsageError(
+            f"--verdicts {args.verdicts}: expected an integer of at least 1, or 0 to show what --out holds"
+        )
     for metric in args.metric or ():
         if metric not in ("cpu_s", "wall_s", "instructions"):
             raise UsageError(f"--metric {metric}: the self-test knows cpu_s, wall_s and instructions")

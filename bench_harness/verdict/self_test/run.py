@@ -27,6 +27,7 @@ def self_test(
     """Try known pairs; return the record of all verdicts in the folder, and the folder.
 
     Args:
+        plan: of no verdicts, the record in `out` is returned as it is.
         argv: of the command, for the record.
         profiles: the folder of all runs, where a new one is made if `out` is None.
         out: the folder; what an earlier self-test left there is kept and added to.
@@ -35,10 +36,13 @@ def self_test(
         NothingMeasuredError: there was no time for a single verdict.
         CouldNotMeasureError: a workload fails.
         UsageError: `out` holds the record of another command.
+        RecordError: no verdicts are asked for, and `out` holds no record.
     """
     started, clock = utc_now(), time.perf_counter()
     if out:
         refuse_foreign_record(out, COMMAND)
+        if not plan.verdicts:
+            return Record.read(out), out
     conditions, warnings = environment.collect()
     folder = out or run_folder("self-test", profiles, commit=conditions["git"]["commit"], machine=conditions["machine"])
     path = folder / trials.FILE_NAME
