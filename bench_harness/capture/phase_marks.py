@@ -62,6 +62,8 @@ class PhaseMarks:
     def __init__(self, folder: Path, serial: str, warn: Callable[[str], None]) -> None:
         # Given the loader whose workers start first.
         self.before_first_workers: Callable[[Any], None] = lambda loader: None
+        # Says how many batches the loaders of this process handed out so far.
+        self.handed_out: Callable[[], int | None] = lambda: None
         self._marker = Marker(folder / f"{serial}{MARKS}")
         self._warn = warn
         self._looked: set[str] = set()
@@ -86,7 +88,8 @@ class PhaseMarks:
         if name == "validation" and trainer.sanity_checking:
             return
         number = trainer.current_epoch if numbered else 0
-        self._mark(Mark(time.monotonic(), event, f"{name} {number}" if numbered else name, number))
+        name = f"{name} {number}" if numbered else name
+        self._mark(Mark(time.monotonic(), event, name, number, batches=self.handed_out()))
 
     def _mark(self, mark: Mark, *, look: bool = False) -> None:
         try:

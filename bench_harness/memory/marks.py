@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from bench_harness.memory.process_memory import read_held
+from bench_harness.memory.process_memory import read_cgroup_bytes, read_held
 
 MARKS = ".marks"
 # What is marked: workers_start and workers_up of a loader, before and after its workers are started; pass_start and
@@ -28,10 +28,12 @@ class Mark:
         name: of the loader, or of the stage: sanity check, train epoch 0, validation 0.
         number: which pass over the loader, from 0.
         workers: num_workers of the loader; persistent: its persistent_workers.
-        batches: handed out in the pass that ends.
+        batches: handed out in the pass that ends; at the start of a pass, by its loader so far; at the start and end of
+            a stage, by all loaders of the process so far.
         in_order: of a pass that starts, its batches, where rows are read in order: workers divide them, and none reads
             them all.
         pss_bytes, uss_bytes: of the process that marks, where it looked.
+        cgroup_bytes: of its control group, where it looked.
     """
 
     time_s: float
@@ -44,6 +46,7 @@ class Mark:
     in_order: int | None = None
     pss_bytes: int | None = None
     uss_bytes: int | None = None
+    cgroup_bytes: int | None = None
 
 
 class Marker:
@@ -60,7 +63,8 @@ class Marker:
         """
         held = read_held() if look else None
         if held is not None:
-            mark = replace(mark, pss_bytes=held.pss_bytes, uss_bytes=held.uss_bytes)
+            cgroup, _ = read_cgroup_bytes()
+            mark = replace(mark, pss_bytes=held.pss_bytes, uss_bytes=held.uss_bytes, cgroup_bytes=cgroup)
         line = json.dumps(asdict(mark))
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
         try:

@@ -57,24 +57,40 @@ def phases_of(marks: Sequence[Mark], begin_s: float, end_s: float) -> list[Phase
     opening = "stage_start" if staged else "pass_start"
     phases: list[Phase] = []
     open_phases: dict[tuple[str, int], Phase] = {}
+    begun: dict[tuple[str, int], int | None] = {}  # batches handed out before each
     for mark in marks:
         key = mark.name, mark.number
         if mark.event == opening:
             if not staged:
-                _leave(open_phases, mark)
+                _leave(open_phases, begun, mark)
             phase = Phase(_name(mark, staged), mark.time_s, end_s, None if staged else mark.name, mark.number)
             phases.append(phase)
-            open_phases[key] = phase
+            open_phases[key], begun[key] = phase, mark.batches
         elif _ENDS.get(mark.event) == opening and key in open_phases:
             phase = open_phases.pop(key)
             phase.end_s, phase.batches = mark.time_s, mark.batches
+            if staged:
+                phase.batches = _difference(mark.batches, begun.pop(key))
+                _without_nested(phase, phases)
     return [*_before(marks, begin_s), *phases, *_teardown(phases, open_phases.values(), end_s)]
 
 
-def _leave(open_phases: dict[tuple[str, int], Phase], mark: Mark) -> None:
+def _leave(open_phases: dict[tuple[str, int], Phase], begun: dict[tuple[str, int], int | None], mark: Mark) -> None:
     """End the passes over the same loader: this one is a new pass over it."""
     for key in [key for key in open_phases if key[0] == mark.name]:
-        open_phases.pop(key).end_s = mark.time_s
+        phase = open_phases.pop(key)
+        phase.end_s, phase.batches = mark.time_s, _difference(mark.batches, begun.pop(key))
+
+
+def _difference(now: int | None, before: int | None) -> int | None:
+    return None if now is None or before is None else now - before
+
+
+def _without_nested(phase: Phase, phases: Sequence[Phase]) -> None:
+    """Leave out the batches of stages inside of a stage: validation lies within its train epoch."""
+    for other in phases:
+        if other is not phase and phase.start_s <= other.start_s and other.end_s <= phase.end_s:
+            phase.batches = _difference(phase.batches, other.batches)
 
 
 def _name(mark: Mark, staged: bool) -> str:

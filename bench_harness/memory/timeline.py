@@ -80,6 +80,18 @@ class Watched:
         looked = (mark for mark in self.main_marks if mark.event == "workers_start" and mark.pss_bytes is not None)
         return next((mark.pss_bytes for mark in looked), None)
 
+    def _since_fork(self, peak: Sample | None) -> dict[str, int] | None:
+        """Return what the tree and the control group grew by from the first fork to the peak; None: nobody looked."""
+        looked = next((mark for mark in self.main_marks if mark.pss_bytes is not None), None)
+        if peak is None or looked is None or looked.pss_bytes is None or peak.time_s < looked.time_s:
+            return None
+        if looked.cgroup_bytes is None or peak.cgroup_bytes is None:
+            return None
+        return {
+            "pss_bytes": peak.pss_bytes - looked.pss_bytes,
+            "cgroup_bytes": peak.cgroup_bytes - looked.cgroup_bytes,
+        }
+
     def kept_pools(self) -> list[KeptPool]:
         """Return the pools of workers that stay after their first pass, idle."""
         first_ends: dict[str, float] = {}
@@ -156,6 +168,7 @@ class Watched:
             "peak_pss_bytes": self._peak_pss_bytes(peak),
             "peak_at_s": round(peak.time_s - self.begin_s, 3) if peak else None,
             "before_fork_pss_bytes": self.before_fork_pss_bytes(),
+            "since_fork": self._since_fork(peak),
             "peak_rss_sum_bytes": max((sample.rss_bytes for sample in sampler.samples), default=None),
             "cgroup_before_bytes": sampler.cgroup_before_bytes,
             "cgroup_highest_bytes": sampler.cgroup_highest_bytes,

@@ -61,9 +61,16 @@ def _tree(tree: Mapping[str, Any]) -> Iterator[str]:
     yield f"for contrast: the sum of RSS, which counts shared pages again in each process, was {rss}"
     if tree["cgroup_highest_bytes"] is not None and tree["cgroup_before_bytes"] is not None:
         grown_bytes = tree["cgroup_highest_bytes"] - tree["cgroup_before_bytes"]
-        yield f"the control group grew by {size(grown_bytes)}, files read among it"
+        yield f"the control group grew by {size(grown_bytes)}, files read among it" + _since_fork(tree["since_fork"])
     if tree["shm_highest_bytes"]:
         yield f"/dev/shm held at most {size(tree['shm_highest_bytes'])}"
+
+
+def _since_fork(grown: Mapping[str, int] | None) -> str:
+    if grown is None or grown["cgroup_bytes"] < 0:
+        return ""
+    group, tree = size(grown["cgroup_bytes"]), size(grown["pss_bytes"])
+    return f"; from the first fork to the peak by {group}, and the tree by {tree}"
 
 
 def _processes(rows: list[Mapping[str, Any]]) -> Iterator[Any]:

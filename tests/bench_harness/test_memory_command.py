@@ -65,6 +65,9 @@ def test_the_record_holds_what_others_rely_on(strings: tuple[dict[str, Any], Pat
     assert record["workers"] == {"expected": 4, "delivered": 4, "missing": []}
     tree = results["tree"]
     assert 0 < tree["before_fork_pss_bytes"] < tree["peak_pss_bytes"] < tree["peak_rss_sum_bytes"]
+    if tree["since_fork"] is not None:  # else no control group can be read
+        grown = tree["peak_pss_bytes"] - tree["before_fork_pss_bytes"]
+        assert tree["since_fork"]["pss_bytes"] == pytest.approx(grown, abs=1e6)
     roles = [row["role"] for row in results["processes"]]
     assert roles[0] == "main"
     assert roles.count("worker") == 4
@@ -193,6 +196,9 @@ def test_phases_of_lightning(tmp_path: Path) -> None:
     demo = Path(__file__).parents[2] / "examples" / "lightning_demo.py"
     record = measured(tmp_path, "--interval", 0.2, str(demo))
     names = [phase["name"] for phase in record["results"]["phases"]]
-    assert "train epoch 0" in names
+    batches = {phase["name"]: phase["batches"] for phase in record["results"]["phases"]}
+    # Lightning leaves its loops before the loaders are exhausted, and fetches one batch in advance.
+    assert batches["train epoch 0"] == pytest.approx(800 / 20, abs=1)
+    assert batches["validation 1"] == pytest.approx(100 / 20, abs=1)
     assert names[-1] == "teardown"
     assert 0 < record["results"]["phases"][-1]["end_s"] < time.monotonic() - begin_s

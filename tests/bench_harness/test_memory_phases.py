@@ -31,8 +31,8 @@ PLAIN = [
     Mark(2.0, "workers_start", "train", 0, 2, pss_bytes=100 * MB),
     Mark(2.5, "workers_up", "train", 0, 2),
     Mark(4.0, "pass_end", "train", 0, 2, batches=10),
-    Mark(4.0, "pass_start", "val", 0, 2),
-    Mark(5.0, "pass_start", "val", 1, 2),  # the pass before was left early
+    Mark(4.0, "pass_start", "val", 0, 2, batches=0),
+    Mark(5.0, "pass_start", "val", 1, 2, batches=3),  # the pass before was left early
 ]
 
 
@@ -41,25 +41,25 @@ def test_passes_are_phases() -> None:
     assert [(each.name, each.start_s, each.end_s, each.batches) for each in phases] == [
         ("main before its workers", 0.0, 2.0, None),
         ("train pass 0", 2.0, 4.0, 10),
-        ("val pass 0", 4.0, 5.0, None),
+        ("val pass 0", 4.0, 5.0, 3),
         ("val pass 1", 5.0, 8.0, None),  # never exhausted: it lasts to the end, and nothing is torn down after it
     ]
 
 
 def test_stages_of_lightning_go_before_passes() -> None:
     marks = [
-        Mark(1.0, "stage_start", "train epoch 0", 0),
+        Mark(1.0, "stage_start", "train epoch 0", 0, batches=2),
         Mark(1.5, "pass_start", "train", 0, 2),
-        Mark(2.0, "stage_start", "validation 0", 0),
-        Mark(3.0, "stage_end", "validation 0", 0),
-        Mark(4.0, "stage_end", "train epoch 0", 0),
+        Mark(2.0, "stage_start", "validation 0", 0, batches=42),
+        Mark(3.0, "stage_end", "validation 0", 0, batches=47),
+        Mark(4.0, "stage_end", "train epoch 0", 0, batches=47),
     ]
     phases = phases_of(marks, 0.0, 5.0)
-    assert [(each.name, each.start_s, each.end_s) for each in phases] == [
-        ("main before its workers", 0.0, 1.0),
-        ("train epoch 0", 1.0, 4.0),
-        ("validation 0", 2.0, 3.0),
-        ("teardown", 4.0, 5.0),
+    assert [(each.name, each.start_s, each.end_s, each.batches) for each in phases] == [
+        ("main before its workers", 0.0, 1.0, None),
+        ("train epoch 0", 1.0, 4.0, 40),
+        ("validation 0", 2.0, 3.0, 5),
+        ("teardown", 4.0, 5.0, None),
     ]
 
 
@@ -233,7 +233,8 @@ def test_a_tree_holds_its_children() -> None:
         held = process_memory.read_held(child)
         assert held is not None
         assert 0 < held.uss_bytes <= held.pss_bytes <= held.rss_bytes
-        assert abs((process_memory.read_rss_bytes(child) or 0) - held.rss_bytes) < 2 * MB
+        # statm lags behind: the kernel adds its counters of each CPU up now and then.
+        assert abs((process_memory.read_rss_bytes(child) or 0) - held.rss_bytes) < 10 * MB
     finally:
         os.write(write, b"x")
         os.waitpid(child, 0)

@@ -26,6 +26,8 @@ def install(context: Context) -> None:
         return
     if context.role != "worker":
         STATE.main = STATE.fetching = MainSide(STATE.context)
+        if context.marks is not None:
+            context.marks.handed_out = STATE.main.handed_out
     if STATE.finder is None and not STATE.undo:
         STATE.finder = AfterImport(
             {

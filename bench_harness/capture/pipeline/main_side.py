@@ -111,6 +111,10 @@ class MainSide:
             iteration.sent = dict.fromkeys(range(iterator._send_idx), time.monotonic())
         return iteration
 
+    def handed_out(self) -> int:
+        """Return how many batches all loaders of this process handed out so far."""
+        return sum(loop.batches for loop in self._loops.values())
+
     # --- one request
 
     def request(self, iteration: Iteration) -> None:

@@ -55,7 +55,7 @@ def iter_replacement(original: Any) -> Any:
             starting.named, starting.epoch, starting.workers, starting.rings = named, named.iterators, 0, []
             named.iterators += 1
             this = Pass(named.name, starting.epoch, self.num_workers, bool(self.persistent_workers))
-            _mark_start(this, self)
+            _mark_start(this, self, loop)
         except Exception as error:
             STATE.give_up(error)
         try:
@@ -73,11 +73,11 @@ def iter_replacement(original: Any) -> Any:
     return iterate
 
 
-def _mark_start(this: Pass, loader: Any) -> None:
+def _mark_start(this: Pass, loader: Any, loop: Any) -> None:
     marks = STATE.context.marks if STATE.context is not None else None
     if marks is None:
         return
-    marks.loader("pass_start", this, loader=loader)
+    marks.loader("pass_start", this, batches=None if loop is None else loop.batches, loader=loader)
     if this.workers and not (this.persistent and loader._iterator is not None):
         marks.loader("workers_start", this, loader=loader)
 
