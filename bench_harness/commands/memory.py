@@ -132,6 +132,10 @@ def check_flags(args: argparse.Namespace) -> None:
     if args.pid is None and not given:
         raise UsageError("whose memory? give script.py, -m module or @target (`bench list` shows those), or --pid")
     if args.pid is not None:
+        of_a_target = ("attribute", "memray", "batches", "sweep_workers", "limit")
+        needless = [f"--{name.replace('_', '-')}" for name in of_a_target if getattr(args, name)]
+        if needless:
+            raise UsageError(f"{', '.join(needless)} with --pid: they need a target that bench memory starts itself")
         outside.check_running(args.pid)
     for flag in ("interval", "duration"):
         value = getattr(args, flag)
@@ -153,7 +157,7 @@ def sweep_of(args: argparse.Namespace) -> list[int | None]:
     if not args.sweep_workers:
         return [None]
     words = args.sweep_workers.split(",")
-    if not all(word.strip().isdigit() for word in words):
+    if not all(word.strip().isdecimal() for word in words):
         raise UsageError(f"--sweep-workers {args.sweep_workers}: expected integers of at least 0, as in 0,1,2")
     return [*sorted({int(word) for word in words})]
 

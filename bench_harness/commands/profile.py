@@ -230,7 +230,7 @@ def _numbers(text: str | None, flag: str, *, least: int) -> list[int | None]:
     if not text:
         return []
     words = text.split(",")
-    if not all(word.strip().isdigit() and int(word) >= least for word in words):
+    if not all(word.strip().isdecimal() and int(word) >= least for word in words):
         raise UsageError(f"{flag} {text}: expected integers of at least {least}, as in 1,2,4")
     return [*sorted({int(word) for word in words})]
 

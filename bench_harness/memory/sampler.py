@@ -21,6 +21,7 @@ from bench_harness.memory.process_memory import (
 # core that they may take, as they are rarer where there are many.
 CHEAP_EVERY_S = 0.05
 _CHEAP_SHARE = 0.003
+_LEAST_S = 0.005  # whatever interval is asked for
 # Of the time of one core, what full looks may take: reading smaps_rollup walks all pages of who is read, and holds up
 # its page faults. First ALLOWANCE_S on top, for short runs and for the beginning, never more than _SHARE at a time; the
 # last _RESERVE_S of what may be spent is for looks that something calls for.
@@ -107,7 +108,7 @@ class TreeSampler:
             begin_s, full = time.thread_time(), len(self.samples)
             self.look(pid)
             took_s = 0.0 if len(self.samples) > full else time.thread_time() - begin_s
-            self._ended.wait(min(max(CHEAP_EVERY_S, took_s / _CHEAP_SHARE), self.interval_s))
+            self._ended.wait(min(max(CHEAP_EVERY_S, took_s / _CHEAP_SHARE), max(self.interval_s, _LEAST_S)))
         self.cpu_s = time.thread_time()
 
     def look(self, pid: int) -> None:

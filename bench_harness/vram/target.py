@@ -37,7 +37,7 @@ def parse_input(text: str) -> Input:
     if dtype not in DTYPES:
         raise UsageError(f"--input {text}: '{dtype}' is no dtype; {nearest(dtype, DTYPES)}")
     items = [item for item in sides.split(",") if item.strip()]
-    if not all(item.strip().isdigit() and int(item) > 0 for item in items):
+    if not all(item.strip().isdecimal() and int(item) > 0 for item in items):
         raise UsageError(f"--input {text}: expected positive sizes of one sample, such as 3,224,224 or 512:int64")
     return Input(tuple(int(item) for item in items), dtype)
 

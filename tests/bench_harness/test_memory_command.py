@@ -168,7 +168,9 @@ def test_a_program_that_runs_already(tmp_path: Path) -> None:
         (["--batches", "0", ROWS], "--batches 0"),
         (["--limit", "much", ROWS], "much"),
         (["--sweep-workers", "a,b", ROWS], "--sweep-workers a,b: expected integers"),
+        (["--sweep-workers", "0,²", ROWS], "--sweep-workers 0,²: expected integers"),
         (["--pid", str(2**22 + 5)], "no such process"),
+        (["--pid", str(os.getpid()), "--limit", "1GB", "--attribute"], "--attribute, --limit with --pid"),
         (["--pid", str(os.getpid()), ROWS], "--pid takes no target"),
     ],
 )
