@@ -126,6 +126,10 @@ def main(arguments: list[str]) -> int:
         print(f"profiling_overhead.py: {error}", file=sys.stderr)
         return 3
     print(overhead.table(rounds, bases))
+    if {"none", "memory"} <= set(options.engines):
+        looks = overhead.ratio(rounds, "memory", "cpu", base="none")
+        told = f"{looks.mean:.3f} [{looks.low:.3f}, {looks.high:.3f}]"
+        print(f"memory over none, CPU of the loop: {told}: without the hooks")
     print(f"the data set makes {calls_per_cpu_s() / 1e6:.1f} million calls per CPU second")
     if options.json:
         options.json.write_text(json.dumps(document(rounds, bases), indent=1) + "\n")

@@ -87,6 +87,16 @@ def test_the_record_holds_what_others_rely_on(strings: tuple[dict[str, Any], Pat
     assert "<svg" in (folder / "run" / record["artifacts"]["plot_svg"]).read_text()
 
 
+def test_the_forecast_for_as_many_workers_is_what_was_seen(strings: tuple[dict[str, Any], Path]) -> None:
+    results = strings[0]["results"]
+    (two,) = (row for row in results["forecast"]["rows"] if row["workers"] == 2)
+    assert two["peak_pss_bytes"] == pytest.approx(results["tree"]["peak_pss_bytes"], rel=0.1)
+    assert two["least_pss_bytes"] <= two["peak_pss_bytes"] <= two["most_pss_bytes"]
+    collections = [row["full_collections"] for row in results["processes"]]
+    assert all(count >= 0 for count in collections)
+    assert collections[0] > 0  # main imported torch
+
+
 def test_copied_pages_are_attributed(strings: tuple[dict[str, Any], Path]) -> None:
     record, _ = strings
     if any("unsupported here" in warning for warning in record["warnings"]):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench_harness.capture.collector import tell_first_collection
+from bench_harness.capture.phase_marks import batches_in_order
 from bench_harness.memory import process_memory
 from bench_harness.memory.forecast import Moment, Pool, Run, fit, forecast_results, moments_of
 from bench_harness.memory.kept_pools import kept_pools
@@ -157,6 +161,43 @@ def test_the_forecast_is_of_the_run_with_most_workers() -> None:
     found = fit([single, double])
     assert found is not None
     assert found.peak_bytes(8) == 1100 * MB
+
+
+def test_loaders_that_read_in_order_are_told_from_others() -> None:
+    data = pytest.importorskip("torch.utils.data")
+
+    class Stream(data.IterableDataset):  # type: ignore[name-defined,misc]
+        def __iter__(self) -> Iterator[int]:
+            return iter(range(3))
+
+    rows = list(range(10))
+    ranks = {"num_replicas": 2, "rank": 0}
+    assert batches_in_order(data.DataLoader(rows, batch_size=4)) == 3
+    assert batches_in_order(data.DataLoader(rows, batch_size=None)) == 10
+    spread = data.DistributedSampler(rows, shuffle=False, **ranks)
+    assert batches_in_order(data.DataLoader(rows, batch_size=4, sampler=spread)) == 2
+    for others in (
+        data.DataLoader(rows, shuffle=True),
+        data.DataLoader(rows, batch_sampler=[[3, 1], [2]]),
+        data.DataLoader(rows, sampler=data.DistributedSampler(rows, **ranks)),
+        data.DataLoader(rows, sampler=[5, 4]),
+        data.DataLoader(Stream()),
+    ):
+        assert batches_in_order(others) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux alone tells")
+def test_only_the_first_full_collection_is_told() -> None:
+    told: list[int] = []
+    callbacks = len(gc.callbacks)
+    tell_first_collection(told.append)
+    gc.collect(1)
+    assert told == []
+    gc.collect()
+    gc.collect()
+    assert len(told) == 1
+    assert told[0] >= 0
+    assert len(gc.callbacks) == callbacks
 
 
 def test_moments_are_the_peaks_of_each_set_of_pools() -> None:
