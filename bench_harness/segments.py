@@ -4,7 +4,8 @@ A serial names a process: "main", and for the n-th process that it started "main
 with "rank1" and so on instead of "main". A process leaves, each file written to a temporary name and renamed:
 
 SERIAL.announced.json          its Identity, written by the parent before it starts: who is missing can be told
-SERIAL.json                    its State, again and again while it runs; `final` once it ended in order
+SERIAL.json                    its State, whenever it changes; `final` once it ended in order
+SERIAL.pulse                   how long it has run, in place, again and again while nothing else of its State changes
 SERIAL.exit                    its exit code, where its parent saw it: negative is the signal that killed it
 SERIAL.prof                    cprofile engine: statistics up to the last dump: as pstats reads them once it ended,
                                before that as bench_harness.call_entries says
@@ -27,6 +28,7 @@ import itertools
 import json
 import marshal
 import os
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +42,8 @@ PROFILE = ".prof"
 STACKS = ".stacks.json"
 THREADS = ".threads.prof"
 PIPELINE = ".pipeline"
+PULSE = ".pulse"
+PULSE_FIELDS = struct.Struct("=3d")  # wall_s, cpu_s and rss_bytes of its State
 EXIT_CODE = ".exit"
 _numbers = itertools.count()
 BOUNDARIES = ("setup", "first")
@@ -240,6 +244,7 @@ def _segment(folder: Path, serial: str) -> Segment:
         document = json.loads(state_file.read_text())
         identity = Identity(**document.pop("identity"))
         state = State(identity=identity, **document)
+        _catch_up(state, folder / f"{serial}{PULSE}")
     boundaries = {name: path for name in BOUNDARIES if (path := _data(folder, f"{serial}.{name}")) is not None}
     pipeline = folder / f"{serial}{PIPELINE}"
     code = folder / f"{serial}{EXIT_CODE}"
@@ -254,6 +259,16 @@ def _segment(folder: Path, serial: str) -> Segment:
         int(code.read_text()) if code.exists() else None,
         threads,
     )
+
+
+def _catch_up(state: State, pulse: Path) -> None:
+    """Put into a state of a running process what its pulse knows better."""
+    content = b"" if state.final or not pulse.exists() else pulse.read_bytes()
+    if len(content) < PULSE_FIELDS.size:
+        return
+    wall_s, cpu_s, rss_bytes = PULSE_FIELDS.unpack_from(content)
+    if wall_s > state.wall_s:
+        state.wall_s, state.cpu_s, state.rss_bytes = wall_s, cpu_s, int(rss_bytes) or None
 
 
 def _data(folder: Path, stem: str) -> Path | None:

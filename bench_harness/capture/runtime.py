@@ -4,18 +4,21 @@ import _thread
 import contextlib
 import dataclasses
 import gc
+import mmap
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from bench_harness.capture.engines import COUNTING, make_engine
+from bench_harness.capture.pipeline.layout import mapped
 from bench_harness.capture.plan import Plan
 from bench_harness.memory import memray_run
 from bench_harness.memory.process_memory import read_held, read_rss_bytes
-from bench_harness.segments import MAIN, THREADS, Identity, State, write_atomically, write_document
+from bench_harness.segments import MAIN, PULSE, PULSE_FIELDS, THREADS, Identity, State, write_atomically, write_document
 
 # Of the time of a process, at most, that its dumps while it runs may take.
 _DUMPS_SHARE = 0.1
@@ -70,6 +73,10 @@ class ProcessCapture:
         self._frozen: list[tuple[str, Callable[[], tuple[str, bytes] | None]]] = []
         self._base: str | None = None
         self._start_ns = self._start_cpu_ns = self._start_collections = 0
+        self._written_shape: tuple[Any, ...] | None = None  # of the state that was last written
+        self._pulse: mmap.mmap | None = None
+        self._stop = str(self.folder / STOP)
+        self._ended_by_parent = str(self.folder / f"{identity.serial}{ENDED_BY_PARENT}")
 
     def start(self) -> None:
         """Begin."""
@@ -122,10 +129,21 @@ class ProcessCapture:
             with self._told_if_it_fails():
                 content = self._engine.content() if final else self._engine.changes(self._base)
                 self._write(self.identity.serial, content, self._engine.threads_content())
-                # Last: who finds a final state finds the data that belong to it.
-                told = dataclasses.replace(state, warnings=[*state.warnings, *self._engine.warnings()])
-                write_document(self.folder / f"{self.identity.serial}.json", told)
+                self._write_state()  # last: who finds a final state finds the data that belong to it
             self._finished = final
+
+    def _write_state(self) -> None:
+        """Write the state; only the pulse, at a fiftieth of the cost, where nothing has changed but the time."""
+        state, warnings = self.state, [*self.state.warnings, *self._engine.warnings()]
+        lists = (warnings, state.phases_s, state.frozen_s, state.limits_bytes)  # which only grow
+        shape = (state.reason, state.exception, state.final, state.full_collections, *map(len, lists))
+        if shape != self._written_shape or state.final:
+            write_document(self.folder / f"{self.identity.serial}.json", dataclasses.replace(state, warnings=warnings))
+            self._written_shape = shape
+            return
+        if self._pulse is None:
+            self._pulse = mapped(self.folder / f"{self.identity.serial}{PULSE}", 0, PULSE_FIELDS.size)
+        PULSE_FIELDS.pack_into(self._pulse, 0, state.wall_s, state.cpu_s, state.rss_bytes or 0)
 
     @contextlib.contextmanager
     def _told_if_it_fails(self) -> Iterator[None]:
@@ -257,7 +275,7 @@ class ProcessCapture:
 
     def _dump_once_more(self, told: bool) -> bool:
         """Dump; return whether the process has been told to end. `told`: it had been, one round ago."""
-        if (self.folder / STOP).exists():
+        if os.path.exists(self._stop):  # noqa: PTH110 - a fifth of a Path's time
             self.finish("the capture ended before the process")
         elif told and not self._finished and not handles_sigterm():
             # A signal reaches Python code only when the main thread runs some: one that hangs in C never does, and
@@ -271,7 +289,7 @@ class ProcessCapture:
             begin_s = time.thread_time()
             self.dump()
             self._next_dump_s = time.monotonic() + (time.thread_time() - begin_s) / _DUMPS_SHARE
-        return (self.folder / f"{self.identity.serial}{ENDED_BY_PARENT}").exists()
+        return os.path.exists(self._ended_by_parent)  # noqa: PTH110
 
     def _write_frozen(self) -> None:
         """Write what was frozen at boundaries: not there and then, as the captured thread would be held up."""

@@ -76,7 +76,7 @@ assert _BLOCKS_OFFSET + BLOCKS.size <= _SAMPLES_OFFSET
 assert _SAMPLES_OFFSET + SAMPLE_ROWS * BATCH.size <= SLOT_BYTES
 
 
-def _mapped(path: Path, offset: int, size: int) -> mmap.mmap:
+def mapped(path: Path, offset: int, size: int) -> mmap.mmap:
     """Map part of a file, which is made and grown as needed: parent and worker may come in either order."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
     try:
@@ -103,7 +103,7 @@ class Ring:
     """The last batches of a worker; it writes, the process that started it reads."""
 
     def __init__(self, path: Path) -> None:
-        self._map = _mapped(path, 0, RING_BYTES)
+        self._map = mapped(path, 0, RING_BYTES)
         _HEAD.pack_into(self._map, 0, _WORKER, VERSION, 0)
 
     @staticmethod
@@ -157,7 +157,7 @@ class Slot:
     """What is known about the loop over one loader."""
 
     def __init__(self, path: Path, number: int) -> None:
-        self._map = _mapped(path, number * SLOT_BYTES, SLOT_BYTES)
+        self._map = mapped(path, number * SLOT_BYTES, SLOT_BYTES)
 
     def write_meta(self, meta: dict[str, Any]) -> None:
         """Write what the loader is; what has no room is left out, last keys first."""
