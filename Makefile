@@ -116,7 +116,7 @@ $(VENV)/.dependencies: $(VENV)/.python pyproject.toml bench_harness/pyproject.to
 	touch "$@"
 
 # An edit of the C sources rebuilds the extension without resolving every dependency again.
-$(VENV)/.installed: $(VENV)/.dependencies setup.py MANIFEST.in $(wildcard csrc/*) $(wildcard bench_harness/_census*.[ch])
+$(VENV)/.installed: $(VENV)/.dependencies setup.py MANIFEST.in $(wildcard csrc/*) $(wildcard bench_harness/_c*.[ch])
 	$(INSTALL) --no-build-isolation --no-deps -e . -e ./bench_harness
 	touch "$@"
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import array
 import gc
-import importlib.util
-import shlex
-import subprocess
 import sys
-import sysconfig
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from compiling import compiled
 
 from bench_harness.memory.attribution import layouts
 from bench_harness.memory.attribution.census_file import PAGE_BYTES, RECORD
@@ -29,30 +25,10 @@ pytestmark = [
     pytest.mark.skipif(not layouts.IS_KNOWN, reason="layouts of objects are known for CPython 3.10 to 3.13"),
 ]
 
-SOURCE = Path(importlib.util.find_spec("bench_harness").origin).with_name("_census.c")  # type: ignore[union-attr, arg-type]
-
 
 @pytest.fixture(scope="module")
 def c_module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """The census in C, compiled from the source at hand, without a warning."""
-    library = tmp_path_factory.mktemp("census") / f"_census{sysconfig.get_config_var('EXT_SUFFIX')}"
-    flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
-    compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
-    include = f"-I{sysconfig.get_path('include')}"
-    command = [*compiler, "-std=c99", *flags, "-shared", "-fPIC", include, str(SOURCE), "-o", str(library)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    except FileNotFoundError:
-        pytest.skip(f"no compiler: {compiler[0]}")
-    if "Python.h" in done.stderr:
-        pytest.skip("the headers of Python are not installed")
-    assert done.returncode == 0, done.stderr
-    spec = importlib.util.spec_from_file_location("_census", library)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return compiled("_census", tmp_path_factory.mktemp("census"))
 
 
 class Plain:
@@ -375,7 +351,7 @@ def test_variables_of_running_functions_and_modules_are_the_users() -> None:
     held = ["a record"]
     found = user_variables(sys._getframe())
     assert found["test_variables_of_running_functions_and_modules_are_the_users() held"] is held
-    assert found[f"{__name__}.SOURCE"] is SOURCE
+    assert found[f"{__name__}.pytestmark"] is pytestmark
     assert not [name for name in found if name.startswith(("pytest.", "bench_harness.", "_pytest"))]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from bench_harness.call_entries import Table, table_of, to_bytes
+from bench_harness.call_entries import Table, compiled, read, table_of, to_bytes
 from bench_harness.segments import PROFILE
 
 # From 3.12 on cProfile is one tool of sys.monitoring for the whole process: a second one cannot be enabled.
@@ -50,8 +50,9 @@ class CProfileEngine:
         self._thread = 0
         self._others: list[cProfile.Profile] = []  # the target's own that are enabled
         self._rested = self._replaced = False
-        # Calls and seconds of each function when it was last frozen, by identity of its code.
-        self._base: dict[int, tuple[int, float]] = {}
+        # Calls of each function when it was last frozen, by identity of its code.
+        self._base: dict[int, int] | None = None
+        compiled()  # which tries it, as long as nothing is profiled
 
     def start(self) -> None:
         """Profile this thread from now on."""
@@ -104,22 +105,20 @@ class CProfileEngine:
     def content(self) -> tuple[str, bytes]:
         """Return the statistics up to now, as pstats reads them; functions still open are not in them."""
         self._had_threads |= threading.active_count() > 1
-        return PROFILE, marshal.dumps(table_of(self._profile.getstats()))
+        return PROFILE, marshal.dumps(table_of(self._profile))
 
     def freeze(self) -> Callable[[], tuple[str, bytes]]:
         """Return what makes the content of this moment."""
-        entries = self._profile.getstats()
-        self._base = {id(entry[0]): (entry[1], entry[3]) for entry in entries}
-        return lambda: (PROFILE, to_bytes(entries))
+        reading = read(self._profile, keep=True)
+        self._base = reading[3]
+        return lambda: (PROFILE, to_bytes(reading))
 
     def changes(self, base: str | None) -> tuple[str, bytes]:
         """Return the functions that returned since the last `freeze`, which is called `base`; all, if there was none.
 
         Of the 15,000 functions of a main process that has imported torch, a few hundred run in its loop.
         """
-        before, entries = self._base if base else {}, self._profile.getstats()
-        changed = [entry for entry in entries if before.get(id(entry[0])) != (entry[1], entry[3])]
-        return PROFILE, to_bytes(changed, base)
+        return PROFILE, to_bytes(read(self._profile, self._base if base else None), base)
 
     def threads_content(self) -> bytes | None:
         """Return the statistics of the other threads, added up."""
@@ -127,7 +126,7 @@ class CProfileEngine:
             return None
         total: Table = {}
         for profile in list(self._threads):
-            _add(total, table_of(profile.getstats()))
+            _add(total, table_of(profile))
         return marshal.dumps(total)
 
     def warnings(self) -> list[str]:
