@@ -32,7 +32,7 @@ class Capture:
 
 @contextlib.contextmanager
 def capture(
-    out: str | Path, engine: str = "cprofile", *, interval_s: float = 0.002, target: str = "capture"
+    out: str | Path, engine: str = "cprofile", *, interval_s: float = 0.004, target: str = "capture"
 ) -> Iterator[Capture]:
     """Capture this thread and every process that is started meanwhile, then write the artifacts and record.json.
 
