@@ -12,6 +12,7 @@ from pathlib import Path
 from bench_harness.capture.plan import Plan
 from bench_harness.errors import CouldNotMeasureError, MissingPackageError, UsageError
 from bench_harness.profiles.speedscope import stacks_by_process
+from bench_harness.profiles.waiting_functions import THREAD_FILE
 from bench_harness.segments import (
     STACKS,
     Identity,
@@ -101,10 +102,19 @@ def watch_running(pid: int, duration_s: float, plan: Plan) -> list[str]:
     for identity, stacks in _identified(pid, stacks_by_process(raw)):
         announce(plan.folder, identity)
         write_document(plan.folder / f"{identity.serial}{STACKS}", stacks)
-        state = State(identity, "py-spy", final=True, reason="watched while it ran", wall_s=sum(stacks.weights_s))
+        state = State(identity, "py-spy", final=True, reason="watched while it ran", wall_s=seconds_watched(stacks))
         write_document(plan.folder / f"{identity.serial}.json", state)
     raw.unlink()
     return []
+
+
+def seconds_watched(stacks: Stacks) -> float:
+    """Return for how long a process was seen: its threads ran side by side, so that it is the longest of them."""
+    seconds: dict[int | None, float] = {}
+    for sample, weight_s in zip(stacks.samples, stacks.weights_s, strict=True):
+        thread = sample[0] if sample and stacks.frames[sample[0]][1] == THREAD_FILE else None
+        seconds[thread] = seconds.get(thread, 0.0) + weight_s
+    return max(seconds.values(), default=0.0)
 
 
 def _identified(main: int, found: dict[int, Stacks]) -> Iterator[tuple[Identity, Stacks]]:

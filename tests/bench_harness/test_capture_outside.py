@@ -9,6 +9,8 @@ import pytest
 from bench_harness.capture import outside
 from bench_harness.capture.plan import Plan
 from bench_harness.errors import MissingPackageError
+from bench_harness.profiles.waiting_functions import THREAD_FILE
+from bench_harness.segments import Stacks
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -27,3 +29,12 @@ def test_the_target_starts_once_py_spy_samples(tmp_path: Path) -> None:
     if "ermission" in said or "rror:" in said:
         pytest.skip(f"py-spy may not look into processes here: {said}")
     assert "Sampling process" in said
+
+
+def test_threads_side_by_side_are_no_longer_than_one() -> None:
+    frames = [("main", "a.py", 1), ("thread feeder", THREAD_FILE, 0), ("step", "a.py", 9)]
+    stacks = Stacks(0.01, frames, [[0], [0, 2], [1, 2], []], [1.0, 1.5, 3.0, 0.25])
+    assert outside.seconds_watched(stacks) == 3.0
+    stacks.weights_s[1] = 2.5
+    assert outside.seconds_watched(stacks) == 3.75
+    assert outside.seconds_watched(Stacks(0.01, [], [], [])) == 0.0
