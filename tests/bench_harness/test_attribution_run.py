@@ -17,7 +17,7 @@ from bench_harness.errors import AttributionError
 from bench_harness.memory.attribution import before_fork as before_fork_module
 from bench_harness.memory.attribution import census, census_file, pagemap, walking
 from bench_harness.memory.attribution.advice import advise, general_advice
-from bench_harness.memory.attribution.before_fork import before_fork
+from bench_harness.memory.attribution.before_fork import CHILD, before_fork
 from bench_harness.memory.attribution.census_file import PAGE_BYTES, RECORD, Census
 from bench_harness.memory.attribution.copied_pages import ENDING
 from bench_harness.memory.attribution.result import BACKGROUND, NOT_COVERED, Attribution, Row, attribute
@@ -141,7 +141,7 @@ def test_a_census_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(AttributionError, match="took over 0 s"):
         before_fork(tmp_path, {})
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(int((tmp_path / CHILD).read_text()), os.WNOHANG)
 
 
 @needs_pagemap
