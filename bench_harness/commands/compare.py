@@ -21,7 +21,7 @@ from bench_harness.errors import ExitCode, NothingMeasuredError, UsageError
 from bench_harness.record import Record, utc_now
 from bench_harness.report import compare_text, self_test_text
 from bench_harness.run_folders import keep_record, refuse_foreign_record, run_folder
-from bench_harness.verdict import compared_files, results
+from bench_harness.verdict import abreast, compared_files, results
 from bench_harness.verdict.asv_commits import commit_pair
 from bench_harness.verdict.certificate import LoadMeter, certificate
 from bench_harness.verdict.command_side import CLOCKS, UNITS, CommandSide, parse_command
@@ -65,6 +65,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"for measuring, confirming included: 90, 90s, 2m (default: {BUDGET})",
     )
     add("--timeout", metavar="T", help="a process that takes longer has failed (default: the budget)")
+    add(
+        "--apart",
+        action="store_true",
+        help="run base and head one after the other; without it, CPU time is taken of both at once on one core",
+    )
     add("--rounds-max", type=int, metavar="N", help="screen for at most N rounds (default: as the budget allows)")
     add(
         "--seed", type=int, default=None, metavar="N", help="of the order inside the rounds (default: random, recorded)"
@@ -237,7 +242,8 @@ def _limits(args: argparse.Namespace) -> Limits:
         raise UsageError(f"--rounds-max {args.rounds_max}: expected an integer of at least 2")
     seed = int.from_bytes(os.urandom(4), "little") if args.seed is None else args.seed
     timeout_s = parse_seconds(args.timeout, "--timeout") if args.timeout else None
-    return Limits(parse_seconds(args.budget, "--budget"), seed, timeout_s, args.rounds_max)
+    at_once = abreast.available() and not args.apart
+    return Limits(parse_seconds(args.budget, "--budget"), seed, timeout_s, args.rounds_max, at_once)
 
 
 def _effect(args: argparse.Namespace) -> float | None:

@@ -4,6 +4,9 @@ The control compares a side with itself: rounds 1 and 2 of the base, 3 and 4, an
 of the two plays head is left to chance. Each pair is two fresh processes of the same code in the same run: what they
 differ by is noise. It costs no process of its own, has as many pairs as there are rounds, and the two of a pair lie
 further apart in time than the sides of a round, so the noise it finds is at least as large as the comparison's.
+
+Where both sides of a round ran at once, rounds differ by what the sides do not feel. Then the control compares the
+ratios of rounds 1 and 2, 3 and 4, and so on: four processes, the noise of two rounds, and no difference of the sides.
 """
 
 from __future__ import annotations
@@ -32,13 +35,20 @@ def control_of(outcome: Outcome, seed: int) -> Judgement | None:
     chance = random.Random(seed)
     firsts: list[float] = []
     seconds: list[float] = []
-    screening, fresh = outcome.screening, outcome.confirmation
-    for values in (screening.a, screening.b, fresh.a, fresh.b):
+    for values in _series(outcome):
         for pair in zip(values[::2], values[1::2], strict=False):
             first, second = chance.sample(pair, 2)
             firsts.append(first)
             seconds.append(second)
     return Sequential(outcome.rule).look(firsts, seconds) if firsts else None
+
+
+def _series(outcome: Outcome) -> list[list[float]]:
+    """Return series whose successive values differ by noise alone."""
+    screening, fresh = outcome.screening, outcome.confirmation
+    if not outcome.abreast:
+        return [screening.a, screening.b, fresh.a, fresh.b]
+    return [[b / a for a, b in zip(each.a, each.b, strict=True) if a] for each in (screening, fresh)]
 
 
 def control_entry(judgement: Judgement) -> dict[str, Any]:

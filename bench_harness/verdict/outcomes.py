@@ -49,6 +49,7 @@ class Outcome:
         screening, confirmation: every value that was measured, paired by round.
         judgement: the last one; None before the first look.
         alarm: what screening said, where it raised an alarm.
+        abreast: whether both sides of a round ran at once.
     """
 
     key: Key
@@ -59,6 +60,7 @@ class Outcome:
     stage: Stage = Stage.SCREENING
     judgement: Judgement | None = None
     alarm: Judgement | None = None
+    abreast: bool = False
 
     @property
     def rounds(self) -> int:

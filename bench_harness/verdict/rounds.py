@@ -1,8 +1,9 @@
 """The driver of a comparison: rounds of one fresh process per side, until every number is decided or time is up.
 
-Inside a round the order of the sides is random, so that what changes slowly on the machine falls on both. A number that
-is decided drops out; one that raised an alarm is measured on until it is confirmed or not, beside those that are still
-screened. The budget includes confirming: screening ends while there is time left for it.
+Inside a round the order of the sides is random, so that what changes slowly on the machine falls on both; CPU time is
+taken of both at once (`verdict.abreast`). A number that is decided drops out; one that raised an alarm is measured on
+until it is confirmed or not, beside those that are still screened. The budget includes confirming: screening ends while
+there is time left for it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from bench_harness.verdict import abreast
 from bench_harness.verdict.outcomes import Outcome, Stage
 from bench_harness.verdict.rule import Rule
 from bench_harness.verdict.sequential import LOOKS, Sequential, settle
@@ -21,6 +23,8 @@ from bench_harness.verdict.sides import Key, Side, Taken
 _TRIES = 2
 _RECENT_ROUNDS = 3
 _CHEAP = 0.1  # of the budget
+# Where CPU time is taken abreast, a second gate costs rounds of its own: as many as will show what it is there for.
+_SECOND_GATE_EVERY = 3
 SIDES = ("a", "b")
 
 
@@ -33,12 +37,14 @@ class Limits:
         seed: decides the order inside each round and what the sides get as seeds.
         timeout_s: for one benchmark of one side in one round; None: as long as the whole budget.
         rounds_max: of screening; None: as many as the budget allows.
+        abreast: whether to take CPU time of both sides at once, on one core.
     """
 
     budget_s: float = 60.0
     seed: int = 0
     timeout_s: float | None = None
     rounds_max: int | None = None
+    abreast: bool = False
 
 
 @dataclass
@@ -184,18 +190,39 @@ class _Driver:
         wanted = self._wanted()
         order = "".join(self._random.sample(SIDES, 2))
         seed = self._random.randrange(2**31)
-        timeout_s = self._limits.timeout_s or self._limits.budget_s
-        taken = {name: self._sides[name].measure(wanted, seed, timeout_s) for name in order}
         self.comparison.orders.append(order)
-        self.comparison.body_s += sum(each.body_s for each in taken.values())
-        self.comparison.startup_s += sum(each.startup_s for each in taken.values())
+        for both, keys in self._parts(wanted):
+            taken = self._measured(both, keys, order, seed)
+            self._note_failures(taken)
+            if keys is None:
+                self._meet(taken["a"], taken["b"])
+            self._add(taken["a"], taken["b"], both)
         self._costs_s.append(self._clock() - begin_s)
-        self._note_failures(taken)
-        if wanted is None:
-            self._meet(taken["a"], taken["b"])
-        self._add(taken["a"], taken["b"])
 
-    def _wanted(self) -> Collection[Key] | None:
+    def _parts(self, wanted: set[Key] | None) -> list[tuple[bool, Collection[Key] | None]]:
+        """Return what is measured in a round: whether of both sides at once, and which numbers."""
+        if wanted is None or not self._limits.abreast:
+            return [(False, wanted)]
+        both = {key for key in wanted if abreast.is_for(key)}
+        others = wanted - both
+        if both and len(self.comparison.orders) % _SECOND_GATE_EVERY:
+            others = {key for key in others if self._outcomes[key].rule.must_decide}
+        return [(at_once, keys) for at_once, keys in ((True, both), (False, others)) if keys]
+
+    def _measured(self, both: bool, keys: Collection[Key] | None, order: str, seed: int) -> dict[str, Taken]:
+        timeout_s = self._limits.timeout_s or self._limits.budget_s
+        if both and keys is not None:
+            taken = abreast.measure(self._sides, order, keys, seed, timeout_s, self._random)
+            body_s, startup_s = abreast.seconds(taken.values())
+        else:
+            taken = {name: self._sides[name].measure(keys, seed, timeout_s) for name in order}
+            body_s = sum(each.body_s for each in taken.values())
+            startup_s = sum(each.startup_s for each in taken.values())
+        self.comparison.body_s += body_s
+        self.comparison.startup_s += startup_s
+        return taken
+
+    def _wanted(self) -> set[Key] | None:
         if not self._costs_s or self._unexplained():
             return None
         return {each.key for each in (*self._at(Stage.SCREENING), *self._at(Stage.CONFIRMING))}
@@ -216,18 +243,21 @@ class _Driver:
         for key in both:
             if key not in self._outcomes:
                 rule = self._rule_for(key)
-                self._outcomes[key] = Outcome(key, rule, Sequential(rule, family=len(both)))
+                at_once = self._limits.abreast and abreast.is_for(key)
+                self._outcomes[key] = Outcome(key, rule, Sequential(rule, family=len(both)), abreast=at_once)
         for name, one, other in (("a", a, b), ("b", b, a)):
             for key in one.values:
                 if key not in other.values and key.title not in other.failures | other.skipped:
                     self.comparison.unmatched[key] = name
 
-    def _add(self, a: Taken, b: Taken) -> None:
-        warms_up = len(self._costs_s) == 1 and self._costs_s[0] <= _CHEAP * self._limits.budget_s
+    def _add(self, a: Taken, b: Taken, both: bool) -> None:
+        warms_up = not self._costs_s and self._elapsed_s() <= _CHEAP * self._limits.budget_s
         for key, outcome in self._outcomes.items():
             if key not in a.values or key not in b.values or key.title in a.failures | b.failures:
                 continue
-            if warms_up and key.unit == "s":
+            if outcome.abreast and not both:  # it is there to get to know the sides
+                self.comparison.left_out.setdefault(key, (a.values[key], b.values[key]))
+            elif warms_up and key.unit == "s":
                 self.comparison.left_out[key] = a.values[key], b.values[key]
             else:
                 outcome.add(a.values[key], b.values[key])

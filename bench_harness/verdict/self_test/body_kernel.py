@@ -8,7 +8,7 @@ import sys
 import time
 import zlib
 
-_BLOCKS = 400
+_BLOCKS = 800
 _SAMPLES = 3
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-_UNITS = 300
+_UNITS = 900
 _SAMPLES = 3
 
 

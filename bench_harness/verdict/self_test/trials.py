@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def trial(workload: Workload, planted: float, share: float | None, plan: Plan, s
     """
     extra = planted / share if planted and share else 0.0
     a, b = (workload.side(label, more, plan.metrics) for label, more in (("base", 0.0), ("head", extra)))
-    limits = Limits(plan.limits.budget_s, seed, plan.limits.timeout_s, plan.limits.rounds_max)
+    limits = replace(plan.limits, seed=seed)
     started, meter = utc_now(), LoadMeter()
     comparison = compare(a, b, lambda key: choose_rule(key, plan.metrics, plan.effect, Config()).rule, limits)
     if not comparison.completed:

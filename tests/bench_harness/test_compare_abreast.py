@@ -1,0 +1,154 @@
+"""Both sides at once on one core: what is measured so, what is not, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+from drawn_sides import CPU, Clock, Drawn
+
+from bench_harness.verdict import abreast
+from bench_harness.verdict.certificate import control_of
+from bench_harness.verdict.command_side import CommandSide
+from bench_harness.verdict.outcomes import Outcome, Samples
+from bench_harness.verdict.rounds import Limits, compare
+from bench_harness.verdict.rule import Rule
+from bench_harness.verdict.sequential import Sequential
+from bench_harness.verdict.sides import Key, Taken
+
+pytestmark = pytest.mark.skipif(not abreast.available(), reason="processes cannot be kept on a core here")
+
+WALL = Key("body", (), "wall_s", "s", "lower")
+SIZE = Key("body", (), "value", "bytes", "lower")
+# Appends when it begins and ends, and the cores it may use.
+SCRIPT = """
+import os, sys, time
+begin = time.monotonic()
+sum(range(3_000_000))
+with open(sys.argv[1], "a") as file:
+    file.write(f"{begin} {time.monotonic()} {sorted(os.sched_getaffinity(0))}\\n")
+"""
+
+
+def command(folder: Path, name: str) -> CommandSide:
+    return CommandSide(name, [sys.executable, "-I", "-S", "-c", SCRIPT, str(folder / name)])
+
+
+def key_of(metric: str) -> Key:
+    return Key("command", (), metric, "s", "lower")
+
+
+def test_both_share_a_core_at_the_same_time(tmp_path: Path) -> None:
+    sides = {name: command(tmp_path, name) for name in ("a", "b")}
+    before = os.sched_getaffinity(0)
+    taken = abreast.measure(sides, "ba", {key_of("cpu_s")}, 0, 60, random.Random(1))
+    assert set(taken) == {"a", "b"}
+    assert all(set(each.values) == {key_of("cpu_s")} for each in taken.values())  # not wall time
+    (begin_a, end_a, core_a), (begin_b, end_b, core_b) = (
+        (tmp_path / name).read_text().split(maxsplit=2) for name in ("a", "b")
+    )
+    assert core_a == core_b
+    assert core_a.count(",") == 0
+    assert float(begin_a) < float(end_b)
+    assert float(begin_b) < float(end_a)
+    assert os.sched_getaffinity(0) == before
+
+
+def test_wall_time_and_memory_are_measured_alone(tmp_path: Path) -> None:
+    clock = Clock()
+    a, b = (Drawn(name, clock, dict.fromkeys((CPU, WALL, SIZE), 1.0), sd=0.02, seed=1) for name in "ab")
+    wall = Rule(effect=0.1, must_decide=False)
+    comparison = compare(
+        a, b, lambda key: wall if key == WALL else Rule(effect=0.02), Limits(abreast=True), clock=clock
+    )
+    rounds = len(comparison.orders)
+    asked = [wanted for wanted, _ in b.asked]
+    assert asked[0] is None
+    assert sum(wanted == {CPU} for wanted in asked) >= 5
+    assert not [wanted for wanted in asked[1:] if wanted is not None and CPU in wanted and len(wanted) > 1]
+    by_key = {each.key: each for each in comparison.outcomes}
+    assert by_key[CPU].abreast
+    assert not by_key[WALL].abreast
+    # The second gate costs processes of its own: it has them in some of the rounds.
+    assert 0 < by_key[WALL].rounds <= rounds // 3
+    assert by_key[SIZE].rounds > by_key[WALL].rounds
+    # What was measured alone to get to know the sides is no value of one that is measured abreast.
+    assert CPU in comparison.left_out
+
+
+def test_a_failure_is_pinned_to_its_side(tmp_path: Path) -> None:
+    sides = {"a": command(tmp_path, "a"), "b": CommandSide("b", [sys.executable, "-c", "raise SystemExit(3)"])}
+    taken = abreast.measure(sides, "ab", {key_of("cpu_s")}, 0, 60, random.Random(1))
+    assert not taken["a"].failures
+    assert "exit code 3" in taken["b"].failures["command"]
+
+
+class Raising:
+    label = "raising"
+
+    def measure(self, wanted: Collection[Key] | None, seed: int, timeout_s: float | None) -> Taken:
+        raise RuntimeError("of a side")
+
+
+def test_where_one_side_raises_the_other_is_ended(tmp_path: Path) -> None:
+    sleeper = CommandSide("a", [sys.executable, "-c", "import time; time.sleep(60)"])
+    begin_s = time.monotonic()
+    with pytest.raises(RuntimeError, match="of a side"):
+        abreast.measure({"b": Raising(), "a": sleeper}, "ba", {key_of("cpu_s")}, 0, 60, random.Random(1))
+    assert time.monotonic() - begin_s < 30
+
+
+def test_an_interrupt_ends_both_and_leaves_a_record(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    sleeps = f"import os, time; open({str(note)!r}, 'a').write(f'{{os.getpid()}} '); time.sleep(0.3)"
+    line = [sys.executable, "-m", "bench_harness", "compare", "--budget", "60s", "--metric", "cpu_s"]
+    line += [
+        "--out",
+        str(tmp_path / "out"),
+        "--a",
+        f'{sys.executable} -c "{sleeps}"',
+        "--b",
+        f'{sys.executable} -c "{sleeps}"',
+    ]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    killer = threading.Timer(60, process.kill)
+    killer.start()
+    while len(note.read_text().split()) < 6 if note.exists() else True:  # the first two run alone
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)
+    killer.cancel()
+    assert process.returncode == 130, said
+    assert (tmp_path / "out" / "record.json").exists()
+    for pid in map(int, note.read_text().split()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_the_control_compares_ratios_where_rounds_differ_by_what_both_sides_feel() -> None:
+    moods = [1.0, 1.9, 1.0, 1.0, 1.9, 1.0, 1.9, 1.9, 1.0, 1.9] * 3
+    noise = random.Random(3)
+    a = [mood * noise.gauss(1, 0.01) for mood in moods]
+    b = [1.2 * mood * noise.gauss(1, 0.01) for mood in moods]
+
+    def control(abreast: bool) -> tuple[float, float]:
+        outcome = Outcome(CPU, Rule(), Sequential(Rule()), screening=Samples(a, b), abreast=abreast)
+        judgement = control_of(outcome, seed=1)
+        assert judgement is not None
+        assert judgement.ci_low is not None
+        assert judgement.ci_high is not None
+        return judgement.ci_low, judgement.ci_high
+
+    low, high = control(abreast=True)
+    assert 0.97 < low < 1 < high < 1.03
+    low, high = control(abreast=False)
+    assert high / low > 1.1
