@@ -121,7 +121,9 @@ def run(command: list[str], cwd: Path, accepted: tuple[int, ...] = (0,), **varia
     Raises:
         CouldNotRun: it is not there, takes too long or leaves with a code that is none of `accepted`.
     """
-    environment = {**os.environ, **variables}
+    # pytest-benchmark measures nothing where it takes itself for a worker of pytest-xdist.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    environment = {**inherited, **variables}
     try:
         done = subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False

@@ -60,7 +60,8 @@ def test_ten_percent_more_time_raise_the_alert_once_a_fresh_run_has_confirmed_it
     assert (code, alarms(rows)) == (1, ["kernels.time_work cpu_s"])
     row = next(row for row in rows if row["alarm"])
     assert (row["source"], row["confirmed"]) == ("compare", True)
-    assert row["ci"][0] > 1.02
+    assert row["ratio"] > 1.02  # beyond the effect; that it is above 1 at all is what the interval has to show
+    assert row["ci"][0] > 1
 
 
 def test_twenty_megabytes_per_worker_raise_the_alert_at_once(project: PlantedProject) -> None:
