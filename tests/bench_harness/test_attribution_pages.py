@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import signal
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,42 @@ def test_pages_touched_first_by_the_child_were_not_inherited(tmp_path: Path) -> 
         assert read_workers(tmp_path)["main.1"].own >= 500
 
     in_a_child(touch)
+
+
+@pytest.mark.parametrize("runs", [[], [2, 3], [0, 100], [0, 4, 6, 1, 9, 20], [4, 4, 8, 4, 30, 9], [3, 1, 11, 1, 12, 1]])
+def test_pages_in_both_of_two_runs(runs: list[int]) -> None:
+    def pages(numbers: array[int] | list[int]) -> list[int]:
+        return [page for at in range(0, len(numbers), 2) for page in range(numbers[at], numbers[at] + numbers[at + 1])]
+
+    others = array("Q", [3, 2, 5, 1, 11, 2, 31, 4])
+    expected = sorted(set(pages(runs)) & set(pages(others)))
+    assert pages(pagemap._common(array("Q", runs), others)) == expected
+    assert pages(pagemap._common(others, array("Q", runs))) == expected
+
+
+def test_what_the_last_sharer_gives_up_during_the_look_is_inherited_and_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Main has freed a data set, and one of two workers ends while the other looks: its pages are no new ones."""
+    area = Area(500)
+    present = pagemap.read_present()
+    sharer = os.fork()
+    if sharer == 0:
+        try:
+            signal.pause()
+        finally:
+            os._exit(1)
+    mappings = pagemap.mappings
+
+    def alone_from_now_on(*, shared: bool = False) -> Iterator[tuple[int, int]]:
+        os.kill(sharer, signal.SIGKILL)
+        os.waitpid(sharer, 0)
+        return mappings(shared=shared)
+
+    shared_by_two = pagemap.read_own(present)
+    monkeypatch.setattr(pagemap, "mappings", alone_from_now_on)
+    own = pagemap.read_own(present)
+    assert not area.within(shared_by_two.inherited)
+    assert own.count >= 500
+    assert area.within(own.inherited) == set(range(500))
 
 
 def test_the_last_call_counts(tmp_path: Path) -> None:

@@ -86,13 +86,14 @@ def read_own(present: "Runs[int]") -> OwnPages:
     Raises:
         AttributionError: the system has no pagemap, or does not let this process read it.
     """
-    spans = zip(present[::2], present[1::2], strict=True)
-    inherited = _runs((first, flags.translate(_IS_EXCLUSIVE)) for first, flags in _tops(spans))
-    count = swapped = 0  # after the others, which are then among them: looking copies a few pages as well
-    for _, flags in _tops(mappings(shared=True)):
+    own: Runs[int] = array("Q")
+    count = swapped = 0
+    # One look for all: between two, the last to share a page with this process may end, and the page be this one's own.
+    for first, flags in _tops(mappings(shared=True)):
+        own.extend(_runs([(first, flags.translate(_IS_EXCLUSIVE))]))
         count += flags.translate(_IS_UNIQUE).count(1)
         swapped += flags.translate(_IS_SWAPPED).count(1)
-    return OwnPages(inherited, count, swapped)
+    return OwnPages(_common(own, present), count, swapped)
 
 
 def count_pages(runs: "Runs[int]") -> int:
@@ -202,6 +203,21 @@ def _read(descriptor: int, size: int, offset: int) -> bytes:
 
 def _unreadable(path: str, error: OSError) -> str:
     return f"copy-on-write attribution is not possible here: {path}: {error.strerror or error}"
+
+
+def _common(runs: "Runs[int]", others: "Runs[int]") -> "Runs[int]":
+    """Return the runs of those pages that are in both."""
+    common: Runs[int] = array("Q")
+    passed = 0  # of `others`: those that end before the run begins
+    for first, count in zip(runs[::2], runs[1::2], strict=True):
+        while passed < len(others) and others[passed] + others[passed + 1] <= first:
+            passed += 2
+        at = passed
+        while at < len(others) and others[at] < first + count:
+            start, end = max(first, others[at]), min(first + count, others[at] + others[at + 1])
+            common.extend((start, end - start))
+            at += 2
+    return common
 
 
 def _runs(marked: Iterable[tuple[int, bytes]]) -> "Runs[int]":
