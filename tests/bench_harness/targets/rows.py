@@ -24,10 +24,14 @@ class Rows(Dataset):
 
 
 def main(kind, count, workers, how="run"):
-    def loader(size):
-        return DataLoader(Rows(kind, size), batch_size=32, num_workers=workers, persistent_workers=workers > 0)
+    # Held here until the workers have ended: of records that main lets go, the pages belong to the last worker alive.
+    data = [Rows(kind, size) for size in (count, count // 4)]
+    iterate(
+        *(DataLoader(each, batch_size=32, num_workers=workers, persistent_workers=workers > 0) for each in data), how
+    )
 
-    train_loader, val_loader = loader(count), loader(count // 4)
+
+def iterate(train_loader, val_loader, how):
     gc.freeze()  # else a collection in a worker, which comes or does not, writes to every object of the imports
     for _ in range(2):
         for _ in train_loader:
