@@ -25,6 +25,13 @@ TINY = Architecture(
 )
 
 
+EPS = torch.finfo(torch.float32).eps
+
+# Logits of arch_0 in training, seed 2, against float64: stock 139, dense 90 times EPS of the largest logit (AVX2). Both
+# round on their own, so they may lie apart by the sum; twice that, for a processor that adds up in another order.
+REAL_TOLERANCE = 2 * (139 + 90) * EPS
+
+
 def pair(table: Architecture | str, mode: str, seed: int = 1) -> tuple[nn.Module, nn.Module]:
     """Return a stock model and the dense model of its weights."""
     torch.manual_seed(seed)
@@ -40,13 +47,15 @@ def loss_of(out: torch.Tensor) -> torch.Tensor:
     return (out - torch.eye(4)).square().mean()
 
 
-def gradient_difference(table: Architecture | str, mode: str, x: torch.Tensor, seed: int = 1) -> float:
-    """Compare outputs and, after the step, statistics and outputs in eval mode; return how far the gradients differ,
-    as a share of the largest."""
+def gradient_difference(
+    table: Architecture | str, mode: str, x: torch.Tensor, seed: int = 1, tolerance: float = 1e-5
+) -> float:
+    """Compare outputs, to a share of the largest, and, after the step, statistics and outputs in eval mode; return how
+    far the gradients differ, as a share of the largest."""
     stock, dense = pair(table, mode, seed)
     expected, got = stock(x), dense(x)
     scale = float(expected.detach().abs().max())
-    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5 * scale)
+    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance * scale)
     for out in (expected, got):
         loss_of(out).backward()
     wanted = to_dense({name: parameter.grad for name, parameter in stock.named_parameters()})  # type: ignore[misc]
@@ -80,7 +89,7 @@ def test_a_training_step_of_a_real_architecture_is_the_same() -> None:
     for seed in (2, 0, 3, 1):  # the first will do, unless another processor rounds otherwise
         torch.manual_seed(seed)
         x = torch.rand(2, 2, 4, 21, 21, 21) * (torch.rand(2, 2, 4, 21, 21, 21) > 0.8)
-        differences.append(gradient_difference("arch_0", "direction", x, seed))
+        differences.append(gradient_difference("arch_0", "direction", x, seed, REAL_TOLERANCE))
         if differences[-1] < 1e-5:
             break
     assert_same_gradients(differences)

@@ -66,12 +66,21 @@ def test_an_ordinary_convolution_is_not_equivariant() -> None:
     assert equivariance_error(plain, x) > 0.05
 
 
+# Logits of arch_0 lie 128 float32 eps of the largest from those of float64, and the largest is 5 times their spread.
+# Views and rotated views both round: twice that, and twice again for a processor that adds up in another order. That is
+# 3e-4; in float64, with constants rounded to float32, the error is 6e-7.
+EQUIVARIANCE_LIMITS = {
+    "arch_0": 2 * 2 * 128 * torch.finfo(torch.float32).eps * 5,
+    "arch_3_width_7_repeats_1": 5e-5,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["arch_0", "arch_3_width_7_repeats_1"])
+@pytest.mark.parametrize("name", EQUIVARIANCE_LIMITS)
 def test_real_architectures_are_equivariant(name: str) -> None:
     torch.manual_seed(0)
     x = torch.rand(1, 2, 4, 21, 21, 21)
-    assert equivariance_error(settled(build(name), torch.cat([x, x.flip(2)])), x) < 5e-5
+    assert equivariance_error(settled(build(name), torch.cat([x, x.flip(2)])), x) < EQUIVARIANCE_LIMITS[name]
 
 
 def test_frames_are_rigid_and_mode_is_checked() -> None:

@@ -111,7 +111,7 @@ def test_copied_pages_are_attributed(strings: tuple[dict[str, Any], Path]) -> No
     assert any("reference count" in line for line in about["advice"])
     labels = {row["pid"]: row["peak_uss_bytes"] for row in results["processes"] if row["role"] == "worker"}
     for worker, uss_bytes in zip(about["workers"], labels.values(), strict=True):
-        # A sample may find the buffers of a dump, gone as the worker ends: 2.4 MB have been seen. Copies are 15 and 30 MB.
+        # A sample may find the buffers of a dump, gone as the worker ends: 2.4 MB have been seen. Copies: 15 and 30 MB.
         assert worker["copied_bytes"] + worker["new_bytes"] == pytest.approx(uss_bytes, abs=6e6)
 
 
