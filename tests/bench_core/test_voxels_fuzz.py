@@ -289,7 +289,8 @@ def test_out_may_be_a_slice_of_a_batch_and_is_overwritten(voxelize, dtype):
     atom = ([[0, 0, 0]], [0.5], [1], Grid(3, 1.0), 2)
     assert voxelize(*atom, dtype=dtype, out=batch[1]).base is batch
     np.testing.assert_array_equal(batch[1], voxelize(*atom, dtype=dtype))
-    # The reference adds slices up, to 1e-14 of a sphere: its last bit is another where NumPy has another arctan2.
+    # The reference adds slices up, to 1e-14 of a sphere. Its last bit follows its weights', and those NumPy's sinh and
+    # cosh, which with AVX-512 are others.
     assert batch[1].sum() == pytest.approx(1, abs=1e-14)
     assert (batch[[0, 2]] == 7).all()
 
