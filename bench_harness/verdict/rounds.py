@@ -163,7 +163,8 @@ class _Driver:
 
     def _too_few_to_judge(self) -> bool:
         """Tell whether screening is short of its first look: time kept to confirm what nobody saw would be lost."""
-        return any(len(each.screening) < LOOKS[0] for each in self._at(Stage.SCREENING))
+        holding_up = [each for each in self._at(Stage.SCREENING) if each.rule.must_decide]
+        return any(len(each.screening) < LOOKS[0] for each in holding_up)
 
     def _out_of_rounds(self) -> bool:
         most = self._limits.rounds_max
@@ -190,13 +191,13 @@ class _Driver:
         wanted = self._wanted()
         order = "".join(self._random.sample(SIDES, 2))
         seed = self._random.randrange(2**31)
-        self.comparison.orders.append(order)
         for both, keys in self._parts(wanted):
             taken = self._measured(both, keys, order, seed)
             self._note_failures(taken)
             if keys is None:
                 self._meet(taken["a"], taken["b"])
             self._add(taken["a"], taken["b"], both)
+        self.comparison.orders.append(order)
         self._costs_s.append(self._clock() - begin_s)
 
     def _parts(self, wanted: set[Key] | None) -> list[tuple[bool, Collection[Key] | None]]:
@@ -205,7 +206,7 @@ class _Driver:
             return [(False, wanted)]
         both = {key for key in wanted if abreast.is_for(key)}
         others = wanted - both
-        if both and len(self.comparison.orders) % _SECOND_GATE_EVERY:
+        if both and (len(self.comparison.orders) + 1) % _SECOND_GATE_EVERY:
             others = {key for key in others if self._outcomes[key].rule.must_decide}
         return [(at_once, keys) for at_once, keys in ((True, both), (False, others)) if keys]
 

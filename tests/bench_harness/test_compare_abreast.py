@@ -91,6 +91,20 @@ def test_a_failure_is_pinned_to_its_side(tmp_path: Path) -> None:
     assert "exit code 3" in taken["b"].failures["command"]
 
 
+def test_a_second_gate_that_is_rarely_measured_does_not_spend_the_time_to_confirm() -> None:
+    clock = Clock()
+    a = Drawn("a", clock, {CPU: 1.0, WALL: 1.0}, sd=0.03, costs_s=0.5)
+    b = Drawn("b", clock, {CPU: 1.03, WALL: 1.0}, sd=0.03, costs_s=0.5)
+    wall = Rule(effect=0.1, must_decide=False)
+    limits = Limits(budget_s=20, abreast=True)
+    comparison = compare(a, b, lambda key: wall if key == WALL else Rule(effect=0.02), limits, clock=clock)
+    by_key = {each.key: each for each in comparison.outcomes}
+    assert len(by_key[CPU].screening) >= 5  # it was judged
+    # Undecided: what is left of the budget would have confirmed an alarm of its last look.
+    assert by_key[CPU].alarm is None
+    assert comparison.wall_s < 0.8 * limits.budget_s
+
+
 class Raising:
     label = "raising"
 
