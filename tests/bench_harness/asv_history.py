@@ -107,3 +107,16 @@ def levels(mean: float, *offsets: float) -> list[float]:
 
 
 QUIET = (-0.004, -0.002, 0.0, 0.002, 0.004)
+
+
+def rows_of(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def history(project: Project, *messages_and_means: tuple[str, float]) -> list[str]:
+    commits = []
+    for message, mean in messages_and_means:
+        commits.append(project.commit(message))
+        project.measure(commits[-1], samples=levels(mean, *QUIET))
+    return commits

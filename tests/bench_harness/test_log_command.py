@@ -6,52 +6,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("asv")
 
-from asv_history import QUIET, Project, levels
+from asv_history import QUIET, Project, history, levels, rows_of
 
-from bench_harness.__main__ import main
 from bench_harness.record import Record
 
 Bench = Callable[..., tuple[int, str, str]]
 NOISY = (-0.15, -0.05, 0.0, 0.05, 0.15)
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("BENCH_MACHINE", "here")
-    return Project.make(tmp_path / "project")
-
-
-@pytest.fixture
-def log(project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Run `bench log` in the project; return its exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(project.folder)
-        code = main(["log", *arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
-def rows_of(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.startswith("| `")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-
-
-def history(project: Project, *messages_and_means: tuple[str, float]) -> list[str]:
-    commits = []
-    for message, mean in messages_and_means:
-        commits.append(project.commit(message))
-        project.measure(commits[-1], samples=levels(mean, *QUIET))
-    return commits
 
 
 def test_a_row_per_measured_commit_with_ratio_verdict_and_change(project: Project, log: Bench) -> None:
@@ -237,58 +203,6 @@ def test_a_benchmark_that_fails_now_and_did_not_before_is_an_alarm(project: Proj
     code, _, err = log()
     assert (code, err) == (1, f"fails: suite.track_x at {b[:12]} on box, and did not before\n")
     assert log("--bench", "broken")[0] == 3
-
-
-def test_expectations_are_checked(project: Project, log: Bench) -> None:
-    _, b, c = history(
-        project,
-        ("Start", 1.0),
-        ("Much faster\n\nPerf-Expect: suite.time_x faster>=2x\nPerf-Expect: suite.time_x faster>=60%", 0.45),
-        ("Costs a little\n\nPerf-Expect: suite.time_x slower <= 30%", 0.54),
-    )
-    code, out, err = log()
-    assert code == 1
-    assert (
-        f"not as commit {b[:12]} expected (suite.time_x faster>=60%): suite.time_x at {b[:12]} on box, x 0.450" in err
-    )
-    verdicts = [row[6] for row in rows_of(out)]
-    assert verdicts[1] == (
-        "faster; as expected: suite.time_x faster&gt;=2x; NOT as expected: suite.time_x faster&gt;=60%"
-    )
-    assert verdicts[2] == "slower; as expected: suite.time_x slower &lt;= 30%"
-    code, _, err = log("--range", f"{b}..HEAD")
-    assert (code, err) == (0, "")
-    assert c
-
-
-def test_an_expectation_of_an_unmeasured_commit_is_held_against_the_next(project: Project, log: Bench) -> None:
-    history(project, ("Start", 1.0))
-    quiet = project.commit("Not measured\n\nPerf-Expect: suite.time_x faster>=3x")
-    history(project, ("Measured", 0.5))
-    code, _, err = log()
-    assert code == 1
-    assert err.startswith(f"not as commit {quiet[:12]} expected")
-
-
-@pytest.mark.parametrize(
-    "trailer", ["suite.time_x", "suite.time_x faster", "suite.time_x faster>=two", "faster>=2x", "suite.time_x > 2x"]
-)
-def test_a_malformed_expectation_names_its_commit(project: Project, log: Bench, trailer: str) -> None:
-    history(project, ("Start", 1.0))
-    (commit,) = history(project, (f"Next\n\nPerf-Expect: {trailer}", 1.0))
-    code, _, err = log()
-    assert code == 0
-    assert err.startswith(f"warning: commit {commit[:12]}: 'Perf-Expect: {trailer}' is not BENCHMARK faster|smaller")
-    assert err.count("\n") == 1
-
-
-def test_an_expectation_of_an_unknown_benchmark_names_its_commit(project: Project, log: Bench) -> None:
-    (commit,) = history(project, ("Start\n\nPerf-Expect: suite.time_q faster>=2x", 1.0))
-    _, _, err = log()
-    assert err == (
-        f"warning: commit {commit[:12]}: 'Perf-Expect: suite.time_q faster>=2x' names no benchmark with results; "
-        "it is not checked\n"
-    )
 
 
 def test_the_file_keeps_hand_written_text_and_is_idempotent(project: Project, log: Bench) -> None:
