@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-_UNITS = 900
+_UNITS = 450
 _SAMPLES = 3
 
 
