@@ -1,11 +1,13 @@
 """Measure what `bench profile` costs a program, by engine, `bench memory` (the engine "memory"), and TraceML beside.
 
     python docs/make/profiling_overhead.py [--rounds 15] [--batches 500] [--engines none py-spy pyinstrument cprofile]
-                                           [--traceml PATH/TO/traceml] [--json FILE]
+                                           [--traceml PATH/TO/traceml] [--apart] [--json FILE]
 
-What is measured, and how: benchmarks/profiling_overhead.py. With --traceml the script also runs under `traceml run`: as
-it is, when TraceML counts no steps, and with traceml.trace_step around each step, as its quick start says. Both are
-compared with plain runs by the Python beside that command. Exit codes: 0 printed, 2 bad input, 3 could not measure.
+What is measured, and how: benchmarks/profiling_overhead.py: the CPU time of the loop, of each run beside a plain one on
+the same core; with --apart wall seconds too, and those of whole commands, of runs one after another. With --traceml the
+script also runs under `traceml run`: as it is, when TraceML counts no steps, and with traceml.trace_step around each
+step, as its quick start says. Both are compared with plain runs by the Python beside that command. Exit codes: 0
+printed, 2 bad input, 3 could not measure.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         "--engines", nargs="+", default=overhead.ENGINES, choices=[*overhead.ENGINES, "monitoring", "memory"]
     )
     parser.add_argument("--traceml", type=Path, metavar="COMMAND", help="the command traceml, to measure it too")
+    parser.add_argument("--apart", action="store_true", help="run one after another, and measure wall seconds too")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the seconds of all runs and the ratios here")
     options = parser.parse_args(arguments)
@@ -47,6 +50,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
             raise BadInput(f"--{name} must be at least {least}, not {getattr(options, name)}")
     if options.traceml and not options.traceml.is_file():
         raise BadInput(f"--traceml: there is no {options.traceml}; it is the command in the bin of its environment")
+    if not options.apart and not overhead.can_be_abreast():
+        raise BadInput("two runs cannot be kept on one core here; add --apart")
     missing = [engine for engine in options.engines if not overhead.is_installed(engine)]
     if missing:
         raise BadInput(f"{', '.join(missing)}: not installed; pip install 'bench_harness[sampling]', or give --engines")
@@ -77,8 +82,8 @@ def calls_per_cpu_s(examples: int = 200) -> float:
     return sum(entry.callcount for entry in profile.getstats()) / plain_s
 
 
-def measure(options: argparse.Namespace, folder: Path) -> tuple[overhead.Rounds, dict[str, str]]:
-    """Measure all that is asked for; return the rounds, and what is compared with another plain run."""
+def measure(options: argparse.Namespace, folder: Path) -> overhead.Rounds:
+    """Measure all that is asked for."""
     contenders = {overhead.PLAIN: [sys.executable]}
     contenders |= {engine: overhead.profiled(engine) for engine in options.engines}
     scripts: dict[str, Path] = {}
@@ -96,21 +101,28 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[overhead.Rounds,
     def progress(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    rounds = overhead.measure(contenders, amount, seed=options.seed, scripts=scripts, progress=progress)
-    return rounds, bases
+    return overhead.measure(
+        contenders,
+        amount,
+        seed=options.seed,
+        scripts=scripts,
+        bases=bases,
+        abreast=not options.apart,
+        progress=progress,
+    )
 
 
-def document(rounds: overhead.Rounds, bases: dict[str, str]) -> dict[str, object]:
+def document(rounds: overhead.Rounds, abreast: bool) -> dict[str, object]:
     """Return everything that was measured, for programs."""
     ratios = {
-        name: {
-            clock: overhead.ratio(rounds, name, clock, bases.get(name, overhead.PLAIN))._asdict()
-            for clock in overhead.CLOCKS
-        }
+        name: {clock: overhead.ratio(rounds, name, clock)._asdict() for clock in overhead.clocks(abreast)}
         for name in rounds[0]
-        if name != overhead.PLAIN
     }
-    return {"rounds": [{name: times._asdict() for name, times in taken.items()} for taken in rounds], "ratios": ratios}
+    seconds = [
+        {name: {"own": pair.own._asdict(), "base": pair.base._asdict()} for name, pair in taken.items()}
+        for taken in rounds
+    ]
+    return {"abreast": abreast, "rounds": seconds, "ratios": ratios}
 
 
 def main(arguments: list[str]) -> int:
@@ -118,21 +130,21 @@ def main(arguments: list[str]) -> int:
     try:
         options = parsed(arguments)
         with tempfile.TemporaryDirectory() as folder:
-            rounds, bases = measure(options, Path(folder))
+            rounds = measure(options, Path(folder))
     except BadInput as error:
         print(f"profiling_overhead.py: {error}", file=sys.stderr)
         return 2
     except overhead.FailedRun as error:
         print(f"profiling_overhead.py: {error}", file=sys.stderr)
         return 3
-    print(overhead.table(rounds, bases))
+    print(overhead.table(rounds, not options.apart))
     if {"none", "memory"} <= set(options.engines):
-        looks = overhead.ratio(rounds, "memory", "cpu", base="none")
+        looks = overhead.ratio(rounds, "memory", "cpu", over="none")
         told = f"{looks.mean:.3f} [{looks.low:.3f}, {looks.high:.3f}]"
         print(f"memory over none, CPU of the loop: {told}: without the hooks")
     print(f"the data set makes {calls_per_cpu_s() / 1e6:.1f} million calls per CPU second")
     if options.json:
-        options.json.write_text(json.dumps(document(rounds, bases), indent=1) + "\n")
+        options.json.write_text(json.dumps(document(rounds, not options.apart), indent=1) + "\n")
     return 0
 
 

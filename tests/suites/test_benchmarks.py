@@ -143,11 +143,13 @@ def small_networks(suites: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> I
     torch.set_num_threads(threads)
 
 
-def taken_for_granted(contenders: Iterable[str], *_: object) -> list[dict[str, Any]]:
+def taken_for_granted(contenders: Iterable[str], *_: object, **__: object) -> list[dict[str, Any]]:
     """What runs of a minute each would tell; tests/suites/test_profiling_overhead.py has shorter ones."""
-    from benchmarks.profiling_overhead import Times
+    from benchmarks.profiling_overhead import Pair, Times
 
-    return [{name: Times(1.0 + n, 2.0, 3.0, 4.0) for name in contenders} for n in range(2)]
+    return [
+        {name: Pair(Times(1.0 + n, 2.0, 3.0, 4.0), Times(1.0, 2.0, 3.0, 4.0)) for name in contenders} for n in range(2)
+    ]
 
 
 def may_skip(cls: type, parameters: tuple[Any, ...]) -> bool:

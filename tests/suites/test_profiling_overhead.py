@@ -38,8 +38,8 @@ def script(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def rounds_of(make: Any, *pairs: tuple[float, float]) -> Any:
-    times = make.overhead.Times
-    return [{"plain": times(a, a, a, a), "none": times(b, 2 * b, b, b)} for a, b in pairs]
+    times, pair = make.overhead.Times, make.overhead.Pair
+    return [{"none": pair(times(b, 2 * b, b, b), times(a, a, a, a))} for a, b in pairs]
 
 
 def test_a_ratio_is_taken_within_a_round(make: Any) -> None:
@@ -66,17 +66,52 @@ def test_a_single_round_has_no_interval(make: Any) -> None:
     assert math.isnan(found.high)
 
 
-def test_every_contender_runs_once_per_round_in_an_order_that_changes(make: Any, script: Path) -> None:
+def told_orders(order: list[str], each: int) -> list[list[str]]:
+    told = [line.split(", ")[1].partition(":")[0] for line in order]
+    return [told[begin : begin + each] for begin in range(0, len(told), each)]
+
+
+@pytest.mark.parametrize("abreast", [False, True])
+def test_every_contender_runs_once_per_round_in_an_order_that_changes(make: Any, script: Path, abreast: bool) -> None:
     names = ["plain", "a", "b", "c"]
     order: list[str] = []
     contenders = {name: [sys.executable, "-S", "-E"] for name in names}
-    rounds = make.overhead.measure(contenders, make.overhead.Amount(3, 7), progress=order.append)
-    assert [list(taken) for taken in rounds] == [names] * 3
-    assert {times.cpu for taken in rounds for times in taken.values()} == {7.0}
-    told = [line.split(", ")[1].partition(":")[0] for line in order]
-    orders = [told[n : n + 4] for n in (0, 4, 8)]
-    assert all(sorted(each) == sorted(names) for each in orders)
+    rounds = make.overhead.measure(contenders, make.overhead.Amount(3, 7), abreast=abreast, progress=order.append)
+    assert [list(taken) for taken in rounds] == [names[1:]] * 3
+    assert {times.cpu for taken in rounds for pair in taken.values() for times in pair} == {7.0}
+    ran = names[1:] if abreast else names
+    orders = told_orders(order, len(ran))
+    assert len(orders) == 3
+    assert all(sorted(each) == sorted(ran) for each in orders)
     assert len({tuple(each) for each in orders}) > 1
+
+
+def test_abreast_both_run_at_once_on_one_core(make: Any, script: Path) -> None:
+    """Each waits for the other to appear, which it would in vain if they ran one after another."""
+    here = str(script.parent)
+    script.write_text(
+        "import os, sys, time\n"
+        f"open(os.path.join({here!r}, str(os.getpid())), 'w').close()\n"
+        "deadline_s = time.monotonic() + 30\n"
+        f"while sum(name.isdigit() for name in os.listdir({here!r})) < 2 and time.monotonic() < deadline_s:\n"
+        "    time.sleep(0.01)\n"
+        "late, cores = time.monotonic() > deadline_s, os.sched_getaffinity(0)\n"
+        'print(\'{"wall_s": %d, "cpu_s": %d}\' % (1 + late, 1 + min(cores) if len(cores) == 1 else -1))\n'
+    )
+    contenders = {name: [sys.executable, "-S", "-E"] for name in ("plain", "a")}
+    ((pair,),) = (
+        taken.values() for taken in make.overhead.measure(contenders, make.overhead.Amount(1, 7), abreast=True)
+    )
+    assert pair.own.cpu == pair.base.cpu > 0
+    assert pair.own.wall == pair.base.wall == 1
+
+
+def test_one_contenders_ratio_over_anothers(make: Any) -> None:
+    times, pair = make.overhead.Times, make.overhead.Pair
+    rounds = [
+        {"none": pair(times(*[2.0] * 4), times(*[1.0] * 4)), "memory": pair(times(*[9.0] * 4), times(*[3.0] * 4))}
+    ]
+    assert make.overhead.ratio(rounds, "memory", "cpu", over="none").mean == pytest.approx(1.5)
 
 
 def test_it_measures_bench_profile(
@@ -85,15 +120,15 @@ def test_it_measures_bench_profile(
     """The engines really run, the target's line is found in what `bench profile` prints, and all is kept."""
     kept = tmp_path / "kept.json"
     monkeypatch.setattr(make, "calls_per_cpu_s", lambda: 1e6)
-    arguments = ["--rounds", "1", "--batches", "5", "--engines", "none", "cprofile", "--json", str(kept)]
+    arguments = ["--rounds", "1", "--batches", "5", "--engines", "none", "cprofile", "--apart", "--json", str(kept)]
     assert make.main(arguments) == 0, capsys.readouterr().err
     out = capsys.readouterr().out
     assert [line.split()[0] for line in out.splitlines()[2:4]] == ["none", "cprofile"]
     document = json.loads(kept.read_text())
     (taken,) = document["rounds"]
-    assert set(taken) == {"plain", "none", "cprofile"}
-    assert taken["cprofile"]["cpu"] == 5.0
-    assert taken["cprofile"]["whole_cpu"] > taken["plain"]["whole_cpu"] > 0
+    assert set(taken) == {"none", "cprofile"}
+    assert taken["cprofile"]["own"]["cpu"] == taken["cprofile"]["base"]["cpu"] == 5.0
+    assert taken["cprofile"]["own"]["whole_cpu"] > taken["cprofile"]["base"]["whole_cpu"] > 0
     assert document["ratios"]["none"]["cpu"]["median"] == 1.0
 
 
