@@ -1,7 +1,8 @@
 """Values that were measured elsewhere: as many as there are, no more to be had, and no fresh ones to confirm an alarm.
 
-They are judged as fresh rounds are: an alarm takes a difference that no change at all shows in 0.5 of 100 cases, over
-all numbers of a comparison (Holm), and an estimate beyond the effect; `fine` takes a 90 % interval between the margins.
+They are judged as fresh rounds are: an alarm takes a difference that no change at all shows in 0.5 of 100 cases in that
+direction, over all numbers of a comparison together (Holm), and an estimate beyond the effect; `fine` takes a 90 %
+interval between the margins.
 """
 
 import math

@@ -285,8 +285,8 @@ class _Driver:
         self._settle()
 
     def _settle(self) -> None:
-        """Correct the confirmed alarms for their number."""
-        judged = [each for each in self.comparison.outcomes if each.judgement is not None]
-        settled = settle([each.judgement for each in judged if each.judgement is not None])
-        for outcome, judgement in zip(judged, settled, strict=True):
+        """Correct the confirmed alarms for the number of alarms that fresh rounds were to confirm."""
+        asked = [each for each in self.comparison.outcomes if each.alarm is not None]
+        settled = settle([each.judgement for each in asked if each.judgement is not None])
+        for outcome, judgement in zip(asked, settled, strict=True):
             outcome.judgement = judgement

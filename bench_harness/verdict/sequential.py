@@ -129,16 +129,18 @@ def settle(judgements: Sequence[Judgement], rule: Rule | None = None) -> list[Ju
     """Return the judgements of one comparison with Holm's method applied to its alarms.
 
     Args:
-        judgements: of all its benchmarks and metrics, in any order; their alarms are confirmed or need not be.
+        judgements: of everything that was asked for an alarm by values of its own, whether it gave one or not: all
+            numbers of a file; of rounds, those whose screening raised an alarm that fresh rounds were to confirm. The
+            ones that gave none count: the more were asked, the sooner one of them says yes by chance.
         rule: whose confirming_error the alarms of the comparison must keep together (default: that of `Rule()`).
     """
     allowed = (rule or Rule()).confirming_error
-    alarms = [index for index, judgement in enumerate(judgements) if judgement.verdict.alarm]
     settled = list(judgements)
-    for index, p in zip(alarms, holm([judgements[index].p_value for index in alarms]), strict=True):
-        if p > allowed:
-            words = f"{judgements[index].words}; not enough among {len(alarms)} alarms (Holm: p = {p:.2g})"
-            settled[index] = replace(judgements[index], verdict=Verdict.UNDECIDED, confirmed=False, words=words)
+    adjusted = holm([each.p_value if each.verdict.alarm else 1.0 for each in judgements])
+    for index, (judgement, p) in enumerate(zip(judgements, adjusted, strict=True)):
+        if judgement.verdict.alarm and p > allowed:
+            words = f"{judgement.words}; not enough among {len(judgements)} tests (Holm: p = {p:.2g})"
+            settled[index] = replace(judgement, verdict=Verdict.UNDECIDED, confirmed=False, words=words)
     return settled
 
 
