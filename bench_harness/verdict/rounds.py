@@ -20,7 +20,7 @@ from bench_harness.verdict.sequential import LOOKS, Sequential, settle
 from bench_harness.verdict.sides import Key, Side, Taken
 
 # A benchmark that failed is tried once more: one that fails every time is a result, one that fails now and then is not.
-_TRIES = 2
+_TRIES = 2  # in a row
 _RECENT_ROUNDS = 3
 _CHEAP = 0.1  # of the budget
 # Where CPU time is taken abreast, a second gate costs rounds of its own: as many as will show what it is there for.
@@ -128,7 +128,10 @@ class _Driver:
         )
         self._random = random.Random(limits.seed)
         self._outcomes: dict[Key, Outcome] = {}
-        self._tried: dict[str, dict[str, list[str]]] = {}  # by benchmark and side: what went wrong, each time
+        self._tried: dict[str, dict[str, str]] = {}  # by benchmark and side: what went wrong, the last time
+        self._in_a_row: dict[tuple[str, str], int] = {}  # by benchmark and side: failures since it last gave a number
+        self._failing: dict[str, set[str]] = {}  # by benchmark: the sides on which it failed _TRIES times in a row
+        self._lost: dict[str, set[int]] = {}  # by benchmark: the rounds in which it failed
         self._costs_s: list[float] = []
         self._begin_s = clock()
 
@@ -232,11 +235,20 @@ class _Driver:
         for name, one in taken.items():
             for title, reason in one.skipped.items():
                 self.comparison.skipped.setdefault(title, {})[name] = reason
+            for title in {key.title for key in one.values} - set(one.failures):
+                self._in_a_row[title, name] = 0
             for title, reason in one.failures.items():
-                self._tried.setdefault(title, {}).setdefault(name, []).append(reason)
+                self._note_failure(title, name, reason)
+
+    def _note_failure(self, title: str, name: str, reason: str) -> None:
+        self._tried.setdefault(title, {})[name] = reason
+        self._lost.setdefault(title, set()).add(len(self.comparison.orders))
+        self._in_a_row[title, name] = self._in_a_row.get((title, name), 0) + 1
+        if self._in_a_row[title, name] >= _TRIES:
+            self._failing.setdefault(title, set()).add(name)
 
     def _failed(self, title: str) -> bool:
-        return any(len(reasons) >= _TRIES for reasons in self._tried.get(title, {}).values())
+        return title in self._failing
 
     def _meet(self, a: Taken, b: Taken) -> None:
         """Begin with the numbers that both sides gave for the first time."""
@@ -274,10 +286,11 @@ class _Driver:
         met = {key.title for key in self._outcomes}
         for title, by_side in self._tried.items():
             if self._failed(title) or title not in met:
-                self.comparison.failures[title] = {name: reasons[-1] for name, reasons in by_side.items()}
+                sides = self._failing.get(title, set(by_side))
+                self.comparison.failures[title] = {name: why for name, why in by_side.items() if name in sides}
             else:
-                said = "; ".join(f"{name}: {reasons[-1]}" for name, reasons in sorted(by_side.items()))
-                self.comparison.warnings.append(f"{title} failed in one round, which is left out ({said})")
+                said = "; ".join(f"{name}: {why}" for name, why in sorted(by_side.items()))
+                self.comparison.warnings.append(f"{title} failed in {_left_out(len(self._lost[title]))} ({said})")
         outcomes = [each for each in self._outcomes.values() if each.key.title not in self.comparison.failures]
         for outcome in outcomes:
             outcome.end()
@@ -290,3 +303,7 @@ class _Driver:
         settled = settle([each.judgement for each in asked if each.judgement is not None])
         for outcome, judgement in zip(asked, settled, strict=True):
             outcome.judgement = judgement
+
+
+def _left_out(rounds: int) -> str:
+    return "one round, which is left out" if rounds == 1 else f"{rounds} rounds, which are left out"

@@ -163,6 +163,24 @@ def test_a_failure_that_does_not_come_again_costs_its_round_and_a_warning() -> N
     assert comparison.warnings == ["body failed in one round, which is left out (b: OSError: busy)"]
 
 
+def test_failures_far_apart_are_no_failure_of_the_benchmark() -> None:
+    """Of hundreds of rounds two may meet a busy machine: only what fails twice in a row fails."""
+    a, b = drawn_pair({CPU: 1.0}, sd=0.05)
+    b.fails = {3: {"body": "OSError: busy"}, 17: {"body": "OSError: busy"}}
+    comparison = compared(a, b)
+    assert verdicts(comparison) == {"body": Verdict.FINE}
+    assert comparison.warnings == ["body failed in 2 rounds, which are left out (b: OSError: busy)"]
+    b.fails |= {number: {"body": "OSError: busy"} for number in (len(b.asked) + 4, len(b.asked) + 5)}
+    assert compared(a, b).failures == {"body": {"b": "OSError: busy"}}
+
+
+def test_a_failure_of_base_that_does_not_come_again_hides_none_of_head() -> None:
+    a, b = drawn_pair({CPU: 1.0, OTHER: 1.0})
+    a.fails = {0: {"other(n=3)": "OSError: busy"}}
+    b.always_fails = {"other(n=3)": "KeyError: 'x'"}
+    assert compared(a, b).failures == {"other(n=3)": {"b": "KeyError: 'x'"}}
+
+
 def test_a_number_of_one_side_alone_is_told() -> None:
     a, b = drawn_pair({CPU: 1.0})
     b.means = {CPU: 1.0, OTHER: 2.0}
