@@ -10,9 +10,9 @@ from bench_harness.alert.findings import Finding, Outcome
 from bench_harness.config import BenchmarkRule, Config
 from bench_harness.errors import RecordError, UsageError
 from bench_harness.record import FILE_NAME, Record
+from bench_harness.verdict.sides import WHOLE, Key
 
 COMMAND = "compare"
-NO_METRIC = "all"  # of a benchmark that failed or was skipped: it stands for all its numbers
 
 
 def matching_records(root: Path, base: str, head: str, machine: str) -> list[tuple[Path, Record]]:
@@ -88,6 +88,7 @@ def _finding(row: dict[str, Any], record: Record, config: Config) -> Finding:
     name, metric = str(row["name"]), str(row["metric"])
     params = {str(key): str(value) for key, value in dict(row.get("params") or {}).items()}
     base, head = compared(record)
+    asked = Key.of_title(name) if metric == WHOLE else Key(name, tuple(params.items()), metric, "", "")
     finding = Finding(
         name,
         params,
@@ -102,7 +103,7 @@ def _finding(row: dict[str, Any], record: Record, config: Config) -> Finding:
         outcome=_outcome(row),
         words=str(row.get("words") or ""),
         source=COMMAND,
-        rule=_rule(row, config.rule_for(name, metric, params.values())),
+        rule=_rule(row, config.rule_for(asked.benchmark, metric, [value for _, value in asked.params])),
         must_decide=bool(row.get("must_decide", True)),
         confirmed=bool(row.get("confirmed")),
         rounds=row.get("rounds"),
@@ -125,7 +126,7 @@ def _skipped(title: str, sides: Any, record: Record) -> Finding:
     return Finding(
         title,
         {},
-        NO_METRIC,
+        WHOLE,
         outcome=Outcome.SKIPPED,
         words=f"n/a: skipped at {where}: {'; '.join(dict.fromkeys(map(str, reasons.values())))}",
         source=COMMAND,

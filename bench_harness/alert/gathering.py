@@ -14,6 +14,7 @@ from bench_harness.config import Config
 from bench_harness.errors import MissingPackageError, NothingMeasuredError, UsageError
 from bench_harness.git import git_output
 from bench_harness.history.asv_results import AsvResults
+from bench_harness.verdict.sides import WHOLE
 
 
 @dataclass
@@ -203,4 +204,4 @@ def complete(found: Evidence, request: Request) -> None:
 
 def _benchmark(finding: Finding) -> str:
     """Return the name by which --bench selects it: of one without a verdict, compare's record has the title only."""
-    return finding.name.partition("(")[0] if finding.metric == compare_records.NO_METRIC else finding.name
+    return finding.name.partition("(")[0] if finding.metric == WHOLE else finding.name

@@ -4,6 +4,7 @@ Perf-Expect: loading.Loader.time_epoch slower<=1.3x
 """
 
 import math
+import re
 from pathlib import Path
 
 from bench_harness.alert.findings import Finding, Outcome
@@ -43,7 +44,8 @@ def how_to_accept(finding: Finding) -> str:
     """Return what accepts an alarm: a trailer of a commit in base..head, or a rule."""
     rule = "[[tool.bench_harness.rules]]"
     if finding.ratio is None or finding.outcome is Outcome.FAILED:
-        return f"{rule} with benchmark = '{finding.name}', gate = false"
+        name = re.escape(finding.name.partition("(")[0])  # of one without a verdict the name may be the whole title
+        return f"{rule} with benchmark = '^{name}', gate = false"
     # A tenth more than was measured, because the next run measures something else.
     percent = math.ceil(round(110 * math.expm1(finding.worse_log()), 6))
     word = "lower" if finding.better == "higher" else "larger" if finding.unit == "bytes" else "slower"

@@ -23,7 +23,8 @@ def file_entries(
         samples = {"a": measured.a, "b": measured.b, "confirm_a": (), "confirm_b": ()}
         of_one = entry(measured.key, choice.rule, judgement, measured.a, measured.b, samples, gate=choice.gate)
         found.append({**of_one, "paired": measured.paired, "aa": None})
-    return found + [failed_entry(title, sides) for title, sides in sorted(source.failures.items())]
+    failures = sorted(source.failures.items())
+    return found + [failed_entry(title, sides, gate=choice_of(Key.of_title(title)).gate) for title, sides in failures]
 
 
 def file_certificate(source: Source, **more: Any) -> dict[str, Any]:

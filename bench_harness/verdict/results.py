@@ -18,7 +18,7 @@ from bench_harness.verdict.judgement import Judgement
 from bench_harness.verdict.outcomes import Outcome
 from bench_harness.verdict.rounds import Comparison
 from bench_harness.verdict.rule import Rule
-from bench_harness.verdict.sides import Key
+from bench_harness.verdict.sides import WHOLE, Key
 
 NOT_JUDGED = "one round, a verdict takes more"
 
@@ -26,7 +26,8 @@ NOT_JUDGED = "one round, a verdict takes more"
 def entries(comparison: Comparison, gates: Callable[[Key], bool], seed: int) -> list[dict[str, Any]]:
     """Return results.benchmarks of a comparison that was measured in rounds."""
     judged = [_of_outcome(each, gates(each.key), seed) for each in comparison.outcomes]
-    return judged + [failed_entry(title, sides) for title, sides in sorted(comparison.failures.items())]
+    failures = sorted(comparison.failures.items())
+    return judged + [failed_entry(title, sides, gate=gates(Key.of_title(title))) for title, sides in failures]
 
 
 def _of_outcome(outcome: Outcome, gate: bool, seed: int) -> dict[str, Any]:
@@ -82,13 +83,13 @@ def entry(
     }
 
 
-def failed_entry(title: str, sides: Mapping[str, str]) -> dict[str, Any]:
+def failed_entry(title: str, sides: Mapping[str, str], *, gate: bool) -> dict[str, Any]:
     """Return the object of a benchmark that has no verdict because a side, "a" or "b", failed."""
     where = "both sides" if len(sides) > 1 else "head" if "b" in sides else "base"
     return {
         "name": title,
         "params": {},
-        "metric": "all",
+        "metric": WHOLE,
         "unit": "",
         "a": None,
         "b": None,
@@ -99,7 +100,7 @@ def failed_entry(title: str, sides: Mapping[str, str]) -> dict[str, Any]:
         "words": f"failed on {where}: {'; '.join(dict.fromkeys(sides[name] for name in sorted(sides)))}",
         "rounds": 0,
         "confirmed": False,
-        "gate": True,
+        "gate": gate,
         "must_decide": True,
         "failed": dict(sides),
     }

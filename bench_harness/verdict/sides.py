@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
+WHOLE = "all"  # the metric of a benchmark that has no verdict: it stands for all its numbers
+
 
 @dataclass(frozen=True)
 class Key:
@@ -24,6 +26,13 @@ class Key:
     metric: str
     unit: str
     better: str
+
+    @classmethod
+    def of_title(cls, title: str) -> Key:
+        """Return the key that rules are asked for of a benchmark of which there is no number, only the title."""
+        name, _, rest = title.removesuffix(")").partition("(")
+        params = (pair.partition("=") for pair in rest.split(", ") if rest)
+        return cls(name, tuple((param, value) for param, _, value in params), WHOLE, "", "lower")
 
     @property
     def title(self) -> str:

@@ -13,9 +13,11 @@ from alert_evidence import BASE, HEAD, MACHINE, PARAMS, SUITE, by_label, gather,
 from bench_harness.alert import compare_records, confirming, gathering
 from bench_harness.alert.findings import Outcome, exit_code
 from bench_harness.alert.gathering import Request
-from bench_harness.config import Config
+from bench_harness.config import BenchmarkRule, Config
 from bench_harness.errors import ExitCode, NothingMeasuredError, RecordError, UsageError
 from bench_harness.record import Record
+from bench_harness.verdict.rule_choice import choose_rule
+from bench_harness.verdict.sides import Key
 
 pytest.importorskip("asv")
 
@@ -104,6 +106,22 @@ def test_what_a_comparison_left_out_is_told_and_not_taken_from_asv(project: Path
     assert (rows["s.P.time_p(size=two)"].outcome, "s.P.time_p(two)" in rows) == (Outcome.FAILED, False)
     assert rows["s.time_a"].words == "n/a: skipped at base and head: no such feature"
     assert rows["s.P.time_p(1)"].source == "asv"
+
+
+def test_what_fails_can_be_accepted_as_it_is_told(project: Path) -> None:
+    failed = {**ROW, "name": "s.P.time_p(size=two)", "metric": "all", "verdict": None, "failed": {"b": "it raised"}}
+    path = compare_record(project / "given", [failed])
+    request = Request(BASE, HEAD, Config(project / "profiles"), project, MACHINE, [path])
+    found = gathering.gather(request)
+    gathering.complete(found, request)
+    (one,) = found.findings
+    assert one.acknowledge == r"[[tool.bench_harness.rules]] with benchmark = '^s\.P\.time_p', gate = false"
+    rule = BenchmarkRule(benchmark=r"^s\.P\.time_p", gate=False, number=1)
+    key = Key.of_title(one.name)
+    assert not choose_rule(key, (), None, Config(rules=(rule,))).gate
+    compare_record(project / "given", [{**failed, "gate": False}])
+    accepted = gather(project, records=[path], asv_config=None, config=Config(rules=(rule,))).findings
+    assert (accepted[0].outcome, accepted[0].rule.number, accepted[0].is_alarm()) == (Outcome.FAILED, 1, False)
 
 
 def test_a_second_gate_may_stay_open(project: Path) -> None:

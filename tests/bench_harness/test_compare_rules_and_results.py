@@ -60,6 +60,7 @@ FAILED_ON_BOTH = row(None, failed={"a": "x", "b": "x"}, rounds=0)
         ([row("undecided", must_decide=False), row("fine")], ExitCode.FINE),
         ([row("undecided", gate=False), row("fine")], ExitCode.FINE),
         ([FAILED_ON_HEAD], ExitCode.REGRESSION),
+        ([FAILED_ON_HEAD | {"gate": False}, row("fine")], ExitCode.FINE),
         ([FAILED_ON_BASE], ExitCode.NOT_MEASURED),
         ([FAILED_ON_BOTH], ExitCode.NOT_MEASURED),
         ([FAILED_ON_BASE, row("fine")], ExitCode.FINE),
@@ -98,6 +99,17 @@ def test_a_real_comparison_gives_the_promised_fields() -> None:
         {"b": "KeyError: 1"},
         "failed on head: KeyError: 1",
     )
+
+
+def test_what_fails_is_gated_by_the_rule_of_the_benchmark() -> None:
+    clock = Clock()
+    a, b = (Drawn(label, clock, {CPU: 1.0}) for label in "ab")
+    b.always_fails = {"new.time_x(n=1, how=fast, or so)": "KeyError: 1", "old.time_y": "KeyError: 2"}
+    config = Config(rules=(BenchmarkRule(benchmark=r"^new\.time_x\(1, fast", gate=False, number=1),))
+    comparison = compare(a, b, lambda key: Rule(), Limits(), clock=clock)
+    found = results.entries(comparison, lambda key: choose_rule(key, BOTH, None, config).gate, 0)
+    gates = {each["name"]: each["gate"] for each in found if each.get("failed")}
+    assert gates == {"new.time_x(n=1, how=fast, or so)": False, "old.time_y": True}
 
 
 def outcome_of(a: list[float], b: list[float]) -> Outcome:
