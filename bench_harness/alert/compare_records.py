@@ -58,11 +58,18 @@ def compared(record: Record) -> tuple[str | None, str | None]:
 
 
 def findings(records: Iterable[tuple[Path, Record]], config: Config) -> list[Finding]:
-    """Return the findings of several records; of a number that several hold, that of the first record counts."""
-    found: dict[Any, Finding] = {}
+    """Return the findings of several records; of a number that several hold, that of the first record counts.
+
+    A benchmark that failed or was skipped stands there with all its numbers.
+    """
+    found: dict[tuple[str, str], Finding] = {}
     for path, record in records:
+        known = set(found)
+        whole = {title for title, _ in known}
         for finding in _of_record(path, record, config):
-            found.setdefault((finding.title, finding.metric), finding)
+            hidden = finding.title in whole if finding.metric == WHOLE else (finding.title, WHOLE) in known
+            if not hidden:
+                found.setdefault((finding.title, finding.metric), finding)
     return list(found.values())
 
 

@@ -1,5 +1,6 @@
 """Everything that exists about base and head, as findings: comparisons first, then asv's own results."""
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +89,8 @@ def gather(request: Request) -> Evidence:
         root = request.config.profiles
         records = compare_records.matching_records(root, request.base, request.head, request.machine)
     found.records = [path for path, _ in records]
-    found.findings = compare_records.findings(records, request.config)
+    of_records = compare_records.findings(records, request.config)
+    found.findings = [one for one in of_records if re.search(request.benchmarks or "", one.name.partition("(")[0])]
     for path, record in records:
         interrupted = [] if record.completed else ["it was interrupted"]
         where = compare_records.relative(path)

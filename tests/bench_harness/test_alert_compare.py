@@ -72,6 +72,28 @@ def test_a_comparison_goes_before_asv(project: Path) -> None:
     assert [path.parent.name for path in found.records] == ["2", "1"]
 
 
+def test_a_benchmark_without_a_number_and_its_numbers_replace_each_other(project: Path) -> None:
+    """What failed and was mended is no alarm any more, and what fails now has no number of before."""
+    failed = {**ROW, "metric": "all", "verdict": None, "failed": {"b": "it raised"}}
+    fine = [{**ROW, "verdict": "fine"}, {**ROW, "metric": "wall_s", "verdict": "fine"}]
+    compare_record(project / "profiles" / "compare" / "1", [failed], "2026-01-30T12:00:00Z")
+    compare_record(project / "profiles" / "compare" / "2", fine)
+    assert [one.outcome for one in gather(project, asv_config=None).findings] == [Outcome.FINE, Outcome.FINE]
+    compare_record(project / "profiles" / "compare" / "3", [failed], "2026-01-31T13:00:00Z")
+    assert [one.outcome for one in gather(project, asv_config=None).findings] == [Outcome.FAILED]
+
+
+def test_only_the_benchmarks_asked_for_are_taken_from_a_comparison(project: Path) -> None:
+    failed = {**ROW, "name": "s.P.time_p(size=a)", "metric": "all", "verdict": None, "failed": {"b": "it raised"}}
+    path = compare_record(project / "given", [ROW, failed])
+    found = gather(project, records=[path], asv_config=None, benchmarks="time_a$").findings
+    assert [one.name for one in found] == ["s.time_a"]
+    (other,) = gather(project, records=[path], asv_config=None, benchmarks="time_p$").findings
+    assert other.outcome is Outcome.FAILED
+    with pytest.raises(NothingMeasuredError, match="nothing measured that fits 'time_q'"):
+        gather(project, records=[path], asv_config=None, benchmarks="time_q")
+
+
 @pytest.mark.parametrize(
     ("changes", "outcome"),
     [
