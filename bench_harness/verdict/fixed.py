@@ -44,13 +44,13 @@ class Source:
 
     Args:
         measured: numbers that both sides have.
-        failures: by benchmark, as `Key.title` names it, and side, "a" or "b": why it has no verdict.
+        failures: by number and side, "a" or "b": why it has no verdict.
         base, head: as a record holds them: commit and label.
         certificate: what is known of the conditions, for results.certificate.
     """
 
     measured: list[Measured] = field(default_factory=list)
-    failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    failures: dict[Key, dict[str, str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     base: dict[str, Any] = field(default_factory=dict)
     head: dict[str, Any] = field(default_factory=dict)

@@ -23,8 +23,10 @@ def file_entries(
         samples = {"a": measured.a, "b": measured.b, "confirm_a": (), "confirm_b": ()}
         of_one = entry(measured.key, choice.rule, judgement, measured.a, measured.b, samples, gate=choice.gate)
         found.append({**of_one, "paired": measured.paired, "aa": None})
-    failures = sorted(source.failures.items())
-    return found + [failed_entry(title, sides, gate=choice_of(Key.of_title(title)).gate) for title, sides in failures]
+    return found + [
+        failed_entry(key.title, sides, gate=choice_of(key).gate, metric=key.metric)
+        for key, sides in source.failures.items()
+    ]
 
 
 def file_certificate(source: Source, **more: Any) -> dict[str, Any]:

@@ -83,13 +83,13 @@ def entry(
     }
 
 
-def failed_entry(title: str, sides: Mapping[str, str], *, gate: bool) -> dict[str, Any]:
-    """Return the object of a benchmark that has no verdict because a side, "a" or "b", failed."""
+def failed_entry(title: str, sides: Mapping[str, str], *, gate: bool, metric: str = WHOLE) -> dict[str, Any]:
+    """Return the object of a benchmark, or of one metric of it, without a verdict: a side, "a" or "b", failed."""
     where = "both sides" if len(sides) > 1 else "head" if "b" in sides else "base"
     return {
         "name": title,
         "params": {},
-        "metric": WHOLE,
+        "metric": metric,
         "unit": "",
         "a": None,
         "b": None,

@@ -169,9 +169,9 @@ def _add(source: Source, key: Key, rows: list[_Row]) -> None:
     if not a or not b:
         source.warnings.append(f"{name}: {'head' if a else 'base'} has no value")
         return
-    failures = _failures(key, a, b)
+    failures = _failures(a, b)
     if failures:
-        source.failures.setdefault(key.title, {}).update(failures)
+        source.failures[key] = failures
         return
     seeds = [[row.seed for row in side] for side in (a, b)]
     paired = None not in seeds[0] and set(seeds[0]) == set(seeds[1])
@@ -185,7 +185,7 @@ def _add(source: Source, key: Key, rows: list[_Row]) -> None:
     source.measured.append(Measured(key, *values, paired=paired, each=each))
 
 
-def _failures(key: Key, a: list[_Row], b: list[_Row]) -> dict[str, str]:
+def _failures(a: list[_Row], b: list[_Row]) -> dict[str, str]:
     """Return the sides that cannot be judged: one without any number, and a head that lost more of them than base."""
     lost = [[row for row in side if row.value is None] for side in (a, b)]
     bad = {"a": len(lost[0]) == len(a), "b": len(lost[1]) == len(b) or len(lost[1]) > len(lost[0])}
@@ -193,7 +193,7 @@ def _failures(key: Key, a: list[_Row], b: list[_Row]) -> dict[str, str]:
     for side, rows, without in zip("ab", (a, b), lost, strict=True):
         if bad[side]:
             places = ", ".join(f"seed {row.seed}" if row.seed else row.where for row in without[:5])
-            words[side] = f"{key.metric}: {len(without)} of {len(rows)} values are no numbers ({places})"
+            words[side] = f"{len(without)} of {len(rows)} values are no numbers ({places})"
     return words
 
 

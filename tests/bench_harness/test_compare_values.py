@@ -118,8 +118,20 @@ def test_the_configuration_may_say_what_is_better(read: Callable[..., Source]) -
 
 def test_a_head_that_diverged_has_failed(read: Callable[..., Source]) -> None:
     source = read("a,1,x,loss,1,lower", "a,2,x,loss,1,lower", "b,1,x,loss,nan,lower", "b,2,x,loss,1,lower")
-    assert source.failures == {"x": {"b": "loss: 1 of 2 values are no numbers (seed 1)"}}
+    assert source.failures == {Key("x", (), "loss", "", "lower"): {"b": "1 of 2 values are no numbers (seed 1)"}}
     assert not source.measured
+
+
+def test_a_metric_that_base_has_not_hides_none_that_head_lost(tmp_path: Path) -> None:
+    path = tmp_path / "values.csv"
+    lost = ["a,1,x,accuracy,1,higher", "b,1,x,accuracy,nan,higher", "a,1,x,loss,nan,lower", "b,1,x,loss,1,lower"]
+    path.write_text("\n".join([HEADER, *lost, *rows(12)]) + "\n")
+    assert main(["compare", "--values", str(path), "--out", str(tmp_path / "out")]) == 1
+    failed = [row for row in Record.read(tmp_path / "out").results["benchmarks"] if row.get("failed")]
+    assert [(row["name"], row["metric"], list(row["failed"])) for row in failed] == [
+        ("x", "accuracy", ["b"]),
+        ("x", "loss", ["a"]),
+    ]
 
 
 def test_seeds_that_both_lost_are_left_out(read: Callable[..., Source]) -> None:
