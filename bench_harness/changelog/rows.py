@@ -134,12 +134,14 @@ class _Rows:
         if found is None:
             return Row(text, why=point.why)
         compared = self._compared(point, found)
+        # What a commit announced is held against the first row that has it, whatever a later one is compared with.
+        news = (*(self.series.between(self.last[0], point) if self.last else ()), point.commit)
         self.last = (point, found)
         self.last_with_enough = self.last if has_enough(found) else self.last_with_enough
         if compared is None:
             return Row(text, found)
         before, comparison = compared
-        checked = tuple(self._checked(comparison, (*self.series.between(before, point), point.commit)))
+        checked = tuple(self._checked(comparison, news))
         return Row(text, found, None, comparison, before.commit, checked)
 
     def _compared(self, point: Point, found: Estimate) -> tuple[Point, Comparison] | None:

@@ -42,6 +42,17 @@ def test_an_expectation_of_an_unmeasured_commit_is_held_against_the_next(project
     assert err.startswith(f"not as commit {quiet[:12]} expected")
 
 
+def test_an_expectation_is_held_against_one_row_alone(project: Project, log: Bench) -> None:
+    """The third row is compared with the first, as the second has too few processes; what that announced is settled."""
+    history(project, ("Start", 1.0))
+    faster = project.commit("Faster\n\nPerf-Expect: suite.time_x faster>=2x")
+    project.measure(faster, samples=[0.4, 0.4])
+    history(project, ("Slower again", 0.6))
+    code, out, _ = log()
+    assert code == 0
+    assert [row[6].count("as expected") for row in rows_of(out)] == [0, 1, 0]
+
+
 @pytest.mark.parametrize(
     "trailer", ["suite.time_x", "suite.time_x faster", "suite.time_x faster>=two", "faster>=2x", "suite.time_x > 2x"]
 )
