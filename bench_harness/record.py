@@ -96,7 +96,7 @@ def write_text(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())  # else a power cut can leave the new name with no content
-        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files only the owner can read
+        Path(temporary).chmod(_mode(path))  # mkstemp makes files only the owner can read
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -201,6 +201,14 @@ def _parse(path: Path) -> Any:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions of a file that is written over, or those that a new one gets."""
+    try:
+        return path.stat().st_mode & 0o777
+    except OSError:
+        return 0o666 & ~_umask()
 
 
 def _umask() -> int:

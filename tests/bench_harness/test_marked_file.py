@@ -73,6 +73,14 @@ def test_what_is_no_pair_of_markers_is_refused_and_kept(tmp_path: Path, text: st
     assert len(list(tmp_path.iterdir())) == (text is not None)
 
 
+def test_permissions_stay(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    path.chmod(0o600)
+    assert rewritten(path, BLOCK)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
