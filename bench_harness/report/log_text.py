@@ -159,8 +159,12 @@ def _where(step: Mapping[str, Any]) -> str:
 
 
 def _code(text: str) -> str:
-    """Return a name in the type of code, which needs no escapes but for what ends a cell or the code."""
-    return f"`{text.replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+    """Return a name in the type of code: no escapes but for what ends a line, a cell, the code or the block of a file.
+
+    That block ends with a comment of HTML, which a parameter may hold.
+    """
+    line = " ".join(text.splitlines()).replace("<!--", "<! --")
+    return f"`{line.replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 def _escaped(text: str) -> str:

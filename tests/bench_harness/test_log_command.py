@@ -80,6 +80,20 @@ def test_what_a_commit_says_cannot_break_the_table(project: Project, log: Bench)
     assert r"| a \| b &lt;!-- bench log end --&gt; \`c\` \*d\* \_e\_ snake_case |" in text
 
 
+def test_what_a_parameter_is_cannot_break_the_table(project: Project, log: Bench) -> None:
+    (commit,) = (project.commit("Start"),)
+    project.measure(
+        commit, samples=[levels(1.0, *QUIET)] * 2, params={"text": ["two\nlines", "<!-- bench log end -->"]}
+    )
+    assert log("--file", "C.md", "--init")[0] == 0
+    assert log("--file", "C.md") == (0, "C.md: 1 table, unchanged\n", "")
+    text = project.folder.joinpath("C.md").read_text(encoding="utf-8")
+    assert [row[0] for row in rows_of(text)] == [
+        "`suite.time_x(<! -- bench log end -->)`",
+        "`suite.time_x(two lines)`",
+    ]
+
+
 @pytest.mark.parametrize(("mean", "code"), [(1.2, 1), (0.8, 0), (1.0, 0)])
 def test_the_newest_row_decides_the_exit_code(project: Project, log: Bench, mean: float, code: int) -> None:
     commits = history(project, ("Start", 1.0), ("Newest", mean))
