@@ -109,6 +109,8 @@ def _incomparable(
     one_a, one_b = (side.by_params.get(params) if side else None for side in (a, b))
     if one_b is None and benchmark not in question.results.benchmarks and question.results.benchmarks:
         return Outcome.SKIPPED, "no longer in the suite", ""
+    if one_b is None and b is not None and b.by_params:  # asv keeps a value, or null, of each that there is
+        return Outcome.SKIPPED, "no longer among the parameters", ""
     if one_b is None:
         return Outcome.NOT_MEASURED, f"no result at head {head[:12]}", asv_run(benchmark, head)
     if one_a is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alert_evidence import BASE, HEAD, MACHINE, PARAMS, SUITE, by_label, gather, results, write_suite
+from alert_evidence import BASE, HEAD, MACHINE, PARAMS, SUITE, by_label, gather, results, write_results, write_suite
 
 from bench_harness.alert import asv_findings, asv_sides
 from bench_harness.alert.findings import Outcome, exit_code
@@ -107,6 +107,16 @@ def test_a_benchmark_that_left_the_suite_is_told(project: Path) -> None:
     results(project, HEAD, date=1)
     one = by_label(gather(project))["s.time_old"]
     assert (one.outcome, one.words) == (Outcome.SKIPPED, "no longer in the suite")
+
+
+def test_parameters_that_left_the_benchmark_are_told(project: Path) -> None:
+    """No run of head will ever have a result of them."""
+    write_results(project, BASE, {"s.P.time_p": [0.1, 0.2]}, params={"s.P.time_p": ["1", "'old'"]})
+    write_results(project, HEAD, {"s.P.time_p": [0.1, 0.2]}, params=PARAMS, date=1)
+    rows = by_label(gather(project))
+    old, new = rows["s.P.time_p(old)"], rows["s.P.time_p(two)"]
+    assert (old.outcome, old.words, old.rerun) == (Outcome.SKIPPED, "no longer among the parameters", "")
+    assert (new.outcome, new.words) == (Outcome.NOT_MEASURED, f"no result at base {BASE[:12]}")
 
 
 @pytest.mark.parametrize("missing", ["base", "head", "both"])
