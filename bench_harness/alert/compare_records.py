@@ -194,6 +194,13 @@ def _machine(record: Record) -> str | None:
     return machine if isinstance(machine, str) else None
 
 
+def environment(record: Record) -> str | None:
+    """Return the name of asv's environment that a comparison was measured in."""
+    sides = record.results.get("sides")
+    name = sides.get("environment") if isinstance(sides, dict) else None
+    return name if isinstance(name, str) else None
+
+
 def relative(path: Path) -> str:
     """Return a path as seen from the working folder, with '/'."""
     return Path(os.path.relpath(path)).as_posix()

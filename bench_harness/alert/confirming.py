@@ -58,17 +58,20 @@ def is_doubtful(finding: Finding) -> bool:
 def replace_confirmed(findings: list[Finding], again: Rerun, config: Config) -> list[Finding]:
     """Return the findings with what was doubtful replaced by the fresh run; the noise history is kept.
 
-    Of a benchmark that was measured afresh, all numbers are the fresh ones.
+    Of a benchmark that was measured afresh, all numbers are the fresh ones. Where asv has results of several
+    environments, those of others than the one that was measured afresh stay as they are.
     """
     if again.record is None:
         return findings
+    record = Record.read(again.record)
     fresh: dict[str, list[Finding]] = {}
-    for one in compare_records.findings([(again.record, Record.read(again.record))], config):
+    for one in compare_records.findings([(again.record, record)], config):
         fresh.setdefault(one.title, []).append(one)
+    measured = (None, compare_records.environment(record))
     doubtful = {finding.title for finding in findings if is_doubtful(finding)} & set(fresh)
     replaced: list[Finding] = []
     for finding in findings:
-        if finding.title not in doubtful:
+        if finding.title not in doubtful or finding.environment not in measured:
             replaced.append(finding)
         elif finding.title in fresh:
             replaced += [_with_past(one, finding) for one in fresh.pop(finding.title)]
@@ -77,6 +80,7 @@ def replace_confirmed(findings: list[Finding], again: Rerun, config: Config) -> 
 
 def _with_past(fresh: Finding, earlier: Finding) -> Finding:
     fresh.noise = fresh.noise or earlier.noise
+    fresh.environment = earlier.environment
     if earlier.ratio is not None and earlier.source != compare_records.COMMAND:
         fresh.words = f"{fresh.words} ({earlier.source}: x {earlier.ratio:.3g})"
     return fresh

@@ -200,6 +200,19 @@ def test_a_fresh_run_replaces_what_asv_left_open(project: Path) -> None:
     assert confirming.replace_confirmed(found.findings, confirming.Rerun([], None, "why"), Config()) == found.findings
 
 
+def test_a_fresh_run_of_one_environment_settles_nothing_of_another(project: Path) -> None:
+    for name in ("py3.11", "py3.12"):
+        results(project, BASE, environment=name)
+        results(project, HEAD, {"s.time_a": 0.02} if name == "py3.12" else {}, date=1, environment=name)
+    found = gather(project)
+    path = compare_record(project / "fresh", [{**ROW, "verdict": "fine"}], sides={"environment": "py3.11"})
+    replaced = confirming.replace_confirmed(found.findings, confirming.Rerun([], path), Config())
+    assert {one.environment: (one.source, one.outcome) for one in replaced if one.name == "s.time_a"} == {
+        "py3.11": ("compare", Outcome.FINE),
+        "py3.12": ("asv", Outcome.SUSPECTED),
+    }
+
+
 def test_a_fresh_run_replaces_a_comparison_that_stayed_open(project: Path) -> None:
     wall = {**ROW, "metric": "wall_s", "verdict": "fine"}
     path = compare_record(project / "given", [{**ROW, "verdict": "undecided"}, wall])
