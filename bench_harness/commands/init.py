@@ -29,10 +29,15 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(
                 f"{option} {value!r}: it becomes a word in quotes of a shell; leave out quotes, \\, ` and $"
             )
+    # Where it is needed, because that command imports all that measures.
+    from bench_harness.commands.compare import parse_seconds
+
+    parse_seconds(args.budget, "--budget")
+    budget = "".join(args.budget.split())  # in the workflow it is a word without quotes
     repository = Repository.find(Path())
     if repository is None:
         raise UsageError("no git repository here: asv measures commits; run git init and commit first")
-    planned = files.planned_files(repository, args.harness, args.budget)
+    planned = files.planned_files(repository, args.harness, budget)
     lacking = files.lacks_table(repository.root)
     if not args.dry_run:
         write_all(repository.root, [one for one in planned if not one.there])

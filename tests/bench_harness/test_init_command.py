@@ -119,6 +119,14 @@ def test_words_that_would_break_the_workflow(
     assert not (repository / "asv.conf.json").exists()
 
 
+def test_a_budget_that_no_comparison_takes_is_refused(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--budget", "5 minutes"]) == 2
+    assert "--budget 5 minutes: expected a time above 0 such as 90, 90s or 2m" in capsys.readouterr().err
+    assert not (repository / "asv.conf.json").exists()
+    assert main(["init", "--budget", "5 m"]) == 0
+    assert "--budget 5m ||" in (repository / ".github/workflows/benchmark.yml").read_text(encoding="utf-8")
+
+
 def test_the_workflow_installs_what_is_asked_for(repository: Path) -> None:
     assert main(["init", "--harness", "bench_harness[asv] @ https://host.invalid/w.whl", "--budget", "90s"]) == 0
     workflow = yaml.safe_load((repository / ".github/workflows/benchmark.yml").read_text(encoding="utf-8"))
