@@ -188,7 +188,7 @@ class Project:
     def changed_benchmarks(self, head: Commit) -> int:
         """Return how many files of the benchmark folder differ between head and the working tree that is run."""
         listed = git_output(self.folder, "diff", "--name-only", head.hash, "--", self.conf.benchmark_dir)
-        return len((listed or "").split())
+        return len((listed or "").splitlines())
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from bench_harness.verdict.rounds import Comparison
 from bench_harness.verdict.rule import Rule
 from bench_harness.verdict.sides import WHOLE, Key
 
-NOT_JUDGED = "one round, a verdict takes more"
+NOT_JUDGED = "fewer than two rounds, a verdict takes more"
 
 
 def entries(comparison: Comparison, gates: Callable[[Key], bool], seed: int) -> list[dict[str, Any]]:
