@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -53,7 +54,9 @@ def _markdown_lines(record: Record) -> Iterable[str]:
     for row in results["benchmarks"]:
         yield f"| {' | '.join(map(_escaped, cells(row)))} |"
     yield ""
-    yield from (f"- {_escaped(named(row))} {row['metric']}: {_escaped(row['words'])}" for row in results["benchmarks"])
+    yield from (
+        f"- {_escaped(named(row))} {_escaped(row['metric'])}: {_escaped(row['words'])}" for row in results["benchmarks"]
+    )
     yield from (f"- {_escaped(line)}" for line in skip_lines(results))
     yield ""
     yield from (_escaped(line) for line in certificate_lines(results["certificate"]))
@@ -71,7 +74,10 @@ def skip_lines(results: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    """Return a text that Markdown shows as it is, in one cell: no new line, markup, link, image or mention."""
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"@(?=\w)", "&#64;", line)
+    return re.sub(r"[\\|*`\[\]]|(?<!\w)_|_(?!\w)", r"\\\g<0>", line)
 
 
 def described(side: Mapping[str, Any]) -> str:

@@ -10,13 +10,16 @@ from drawn_sides import CPU, Clock, Drawn
 
 from bench_harness.config import BenchmarkRule, Config
 from bench_harness.errors import ExitCode
+from bench_harness.record import Record
+from bench_harness.report import compare_text
 from bench_harness.verdict import results
-from bench_harness.verdict.certificate import LoadMeter, control_of, control_summary, simd_of
+from bench_harness.verdict.certificate import LoadMeter, certificate, control_of, control_summary, simd_of
 from bench_harness.verdict.outcomes import Outcome, Samples
 from bench_harness.verdict.rounds import Limits, compare
 from bench_harness.verdict.rule import Rule, Verdict
 from bench_harness.verdict.rule_choice import choose_rule
 from bench_harness.verdict.sequential import Sequential
+from bench_harness.verdict.sides import Key
 
 WALL = replace(CPU, metric="wall_s")
 COUNT = replace(CPU, metric="instructions", unit="")
@@ -110,6 +113,25 @@ def test_what_fails_is_gated_by_the_rule_of_the_benchmark() -> None:
     found = results.entries(comparison, lambda key: choose_rule(key, BOTH, None, config).gate, 0)
     gates = {each["name"]: each["gate"] for each in found if each.get("failed")}
     assert gates == {"new.time_x(n=1, how=fast, or so)": False, "old.time_y": True}
+
+
+def test_markdown_shows_names_as_they_are() -> None:
+    clock = Clock()
+    key = Key(
+        "m.time_x", (("text", "two\nlines"), ("evil", "[a](http://b.c) @all <b>*x* | `y`")), "cpu_s", "s", "lower"
+    )
+    a, b = (Drawn(label, clock, {key: 1.0}) for label in "ab")
+    comparison = compare(a, b, lambda key: Rule(), Limits(), clock=clock)
+    found = results.entries(comparison, lambda key: True, 0)
+    conditions = {"cpu": {"model": "CPU", "logical_count": 2}}
+    noise = certificate(comparison, found, conditions, load=0.5, build_s=0.0, seed=0)
+    side = {"commit": None, "label": "x"}
+    record = Record("compare", [], "2026-01-31T12:00:00Z", 1.0, True)
+    record.results = {"benchmarks": found, "certificate": noise, "base": side, "head": side}
+    name = r"m.time_x(text=two lines, evil=\[a\](http://b.c) &#64;all &lt;b&gt;\*x\* \| \`y\`)"
+    lines = compare_text.markdown(record).splitlines()
+    assert lines[5].startswith(f"| {name} | cpu_s | ")
+    assert lines[7].startswith(f"- {name} cpu_s: no relevant difference")
 
 
 def outcome_of(a: list[float], b: list[float]) -> Outcome:
