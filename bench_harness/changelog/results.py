@@ -80,7 +80,8 @@ def _newest(tables: Iterable[Table]) -> list[tuple[Block, Row]]:
 
 
 def _fails_now(block: Block, row: Row) -> bool:
-    return row.estimate is None and bool(block.series.measured)
+    before = block.series.points[-2:-1]  # the row is that of the last point
+    return row.estimate is None and any(point.value is not None for point in before)
 
 
 def _p_value(block: Block, row: Row) -> float:

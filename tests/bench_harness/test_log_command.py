@@ -217,6 +217,10 @@ def test_a_benchmark_that_fails_now_and_did_not_before_is_an_alarm(project: Proj
     code, _, err = log()
     assert (code, err) == (1, f"fails: suite.track_x at {b[:12]} on box, and did not before\n")
     assert log("--bench", "broken")[0] == 3
+    c = project.commit("c")
+    project.measure(c, "suite.track_x", value=None)
+    project.measure(c, "suite.track_fine", value=1.0)
+    assert log()[0] == 0  # it did before
 
 
 def test_the_file_keeps_hand_written_text_and_is_idempotent(project: Project, log: Bench) -> None:
