@@ -89,8 +89,10 @@ class Sequential:
         """
         if self._confirmations and len(self._confirmations) >= len(_STAGES):
             return self._confirmations[-1][0]
-        if self._screened is None:
+        if self._screened is None and not self._confirmations:
             return EXACT_ROUNDS
+        if self._screened is None:  # what did not vary does so now
+            return _FEWEST_TO_CONFIRM * _STAGES[len(self._confirmations) - 1]
         first = _first_stage(*self._screened, self.rule, self.family)
         return first * _STAGES[len(self._confirmations)]
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from drawn_sides import CPU, Clock, Drawn
 
+from bench_harness.verdict.outcomes import Outcome
 from bench_harness.verdict.rounds import Comparison, Limits, Progress, compare
 from bench_harness.verdict.rule import Rule, Verdict
+from bench_harness.verdict.sequential import Sequential
 from bench_harness.verdict.sides import Key
 
 OTHER = Key("other", (("n", "3"),), "cpu_s", "s", "lower")
@@ -141,6 +143,16 @@ def test_exact_counts_take_two_rounds_and_two_more_for_an_alarm() -> None:
     comparison = compared(a, b)
     assert verdicts(comparison) == {"body": Verdict.REGRESSION}
     assert len(comparison.orders) == 4
+
+
+def test_counts_that_begin_to_vary_while_they_are_confirmed_get_the_rounds_that_takes() -> None:
+    """Two equal rounds a side raise the alarm of an exact count; then it differs by one of a million now and then."""
+    outcome = Outcome(CPU, Rule(effect=0.005), Sequential(Rule(effect=0.005)))
+    for number in range(40):
+        outcome.add(1_000_000 + (number > 1) * (number % 3), 1_030_000 + (number > 1) * (number % 2))
+    assert outcome.judgement is not None
+    assert (outcome.judgement.verdict, outcome.judgement.confirmed) == (Verdict.REGRESSION, True)
+    assert (len(outcome.screening), len(outcome.confirmation)) == (2, 8)
 
 
 def test_what_fails_on_head_twice_is_a_failure_of_head() -> None:
