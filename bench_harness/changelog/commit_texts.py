@@ -30,9 +30,9 @@ class CommitText:
 def commit_texts(folder: Path, revisions: str) -> dict[str, CommitText]:
     """Return the text of every commit on the first-parent line of `revisions`; nothing where git does not answer."""
     form = _FIELD.join(["%H", "%cI", "%s", _trailer("Perf-Note"), _trailer("Perf-Expect"), "%N"]) + "%x00"
-    listed = git_output(
-        folder, "log", "--first-parent", f"--notes={NOTES}", f"--format={form}", "--end-of-options", revisions, "--"
-    )
+    # A user's log.showSignature would put lines of gpg before each commit.
+    options = ("--first-parent", "--no-show-signature", f"--notes={NOTES}", f"--format={form}")
+    listed = git_output(folder, "log", *options, "--end-of-options", revisions, "--")
     texts = (_text(entry.strip("\n")) for entry in (listed or "").split(_COMMIT) if entry.strip())
     return {text.commit: text for text in texts}
 

@@ -56,6 +56,23 @@ def test_text_from_trailer_then_note_then_subject(project: Project, log: Bench) 
     assert project.git("notes", "--ref=perf", "show", noted) == "from the\nnote"
 
 
+def test_signed_commits_are_read_where_git_shows_signatures(project: Project, log: Bench) -> None:
+    plain = project.git("cat-file", "commit", project.commit("Signed"))
+    head, _, message = plain.partition("\n\n")
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n abc\n -----END PGP SIGNATURE-----"
+    project.folder.joinpath("signed").write_text(f"{head}\n{signature}\n\n{message}\n", encoding="utf-8")
+    signed = project.git("hash-object", "-t", "commit", "-w", "signed")
+    project.git("update-ref", "HEAD", signed)
+    project.measure(signed, samples=levels(1.0, *QUIET))
+    program = project.folder / "gpg.sh"
+    program.write_text("#!/bin/sh\necho 'gpg: Signature made' >&2\necho '[GNUPG:] GOODSIG 1 me'\n", encoding="utf-8")
+    program.chmod(0o755)
+    project.git("config", "gpg.program", str(program))
+    project.git("config", "log.showSignature", "true")
+    _, out, _ = log()
+    assert [row[7] for row in rows_of(out)] == ["Signed"]
+
+
 def test_add_refuses_what_would_be_lost_or_means_nothing(project: Project, log: Bench) -> None:
     (commit,) = history(project, ("Start", 1.0))
     assert log("add", "-m", "first")[0] == 0
