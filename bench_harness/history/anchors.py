@@ -101,12 +101,14 @@ def _anchors(results: Mapping[str, Any]) -> Iterable[tuple[tuple[str, Params, st
         return
     for row in results.get("benchmarks") or ():
         low, high = row.get("ci") or (None, None)
-        if row.get("ratio") and low and high:
+        # Of zeros and negative values compare gives 1 + (b - a) / |a|, which may be negative and is no ratio.
+        ratio = row.get("ratio")
+        if ratio and low and high and min(ratio, low) > 0:
             params = tuple((str(name), str(value)) for name, value in row.get("params", {}).items())
             # The interval is Student's, of a number of rounds that is never small; the normal quantile makes it wider.
             error = (math.log(high) - math.log(low)) / 2 / t_quantile((1 + row["confidence"]) / 2, math.inf)
             changed = bool(row.get("verdict") in CHANGED and row.get("confirmed"))
-            yield (row["name"], params, row["metric"]), Anchor(base, head, math.log(row["ratio"]), error, changed)
+            yield (row["name"], params, row["metric"]), Anchor(base, head, math.log(ratio), error, changed)
 
 
 def chain(anchors: Sequence[Anchor], first: str, last: str) -> Chain | None:

@@ -135,6 +135,13 @@ def test_records_of_two_commits_are_read(tmp_path: Path) -> None:
     assert not anchors.found["b", (("n", "1"),), "cpu_s"][0].changed
 
 
+@pytest.mark.parametrize("changed", [{"ci": [-0.3, 1.3]}, {"ratio": -0.2, "ci": [-0.5, 0.1]}, {"ci": [0.0, 1.2]}])
+def test_what_is_no_ratio_is_no_anchor(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """bench compare judges values around zero by differences, whose interval may reach below it."""
+    compare_record(tmp_path / "compare" / "1", LINE[0], LINE[1], [row(**changed), row(metric="cpu_s")])
+    assert list(Anchors.read(tmp_path).found) == [("b", (("n", "1"),), "cpu_s")]
+
+
 def test_anchors_of_a_series_are_of_its_own_quantity(tmp_path: Path) -> None:
     for index, metric in enumerate(("cpu_s", "wall_s", "peak_rss_bytes", "value")):
         compare_record(
