@@ -1,6 +1,7 @@
 """What two values of asv mean: beyond the rule's effect and the noise, and who needs a fresh run before it counts."""
 
 import math
+import re
 from typing import Any
 
 import numpy
@@ -11,9 +12,9 @@ from bench_harness.alert import findings, wording
 from bench_harness.alert.findings import Finding, Noise, Outcome
 from bench_harness.alert.noise import OTHER_FLOOR, UNKNOWN_TIME, is_time, noise_of
 from bench_harness.alert.rules import judge
-from bench_harness.alert.trailers import acknowledge
+from bench_harness.alert.trailers import acknowledge, how_to_accept
 from bench_harness.changelog.expectations import parse
-from bench_harness.config import BenchmarkRule
+from bench_harness.config import BenchmarkRule, parse_effect
 from bench_harness.errors import ExitCode
 
 
@@ -164,6 +165,8 @@ def test_reported_only_and_accepted_alarms_fail_nothing() -> None:
         ("suite.time_x lower<=1.3x", {"ratio": 0.8, "rule": BenchmarkRule(better="higher")}, True),
         ("suite.time_x worse<=1.3x", {"ratio": 0.8, "rule": BenchmarkRule(better="higher")}, True),
         ("suite.time_x worse<=1.2x", {"ratio": 0.8, "rule": BenchmarkRule(better="higher")}, False),
+        ("suite.time_x worse<=1.2x", {"ratio": 0.0, "rule": BenchmarkRule(better="higher")}, False),  # down to nothing
+        ("suite.time_x worse<=1.2x", {"ratio": -0.2, "rule": BenchmarkRule(better="higher")}, False),
     ],
 )
 def test_what_a_trailer_accepts(trailer: str, changes: dict[str, Any], accepted: bool) -> None:
@@ -171,6 +174,29 @@ def test_what_a_trailer_accepts(trailer: str, changes: dict[str, Any], accepted:
     assert expected is not None
     acknowledge([one], [expected])
     assert (one.acknowledged is not None) is accepted
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        (
+            1.1,
+            "Perf-Expect: suite.time_x(1) slower<=11% (a trailer of a commit after base), or [[tool.bench_harness.ru",
+        ),
+        (
+            12.0,
+            "Perf-Expect: suite.time_x(1) slower<=1210% (a trailer of a commit after base), or [[tool.bench_harness",
+        ),
+        (0.0, "[[tool.bench_harness.rules]] with benchmark = '^suite\\.time_x', gate = false"),
+        (-0.2, "[[tool.bench_harness.rules]] with benchmark = '^suite\\.time_x', gate = false"),
+    ],
+)
+def test_what_is_said_to_accept_an_alarm_can_be_written(ratio: float, said: str) -> None:
+    advice = how_to_accept(finding(ratio=ratio))
+    assert advice.startswith(said)
+    effect = re.search("effect = '(.*?)'", advice)
+    assert (effect is not None) is (ratio == 1.1)
+    assert effect is None or parse_effect(effect[1]) == pytest.approx(0.11)
 
 
 def test_the_worst_comes_first() -> None:
