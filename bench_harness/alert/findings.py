@@ -150,8 +150,15 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings in the order of every report: alarms, by how much; then what is not known; then the rest."""
     return sorted(
         findings,
-        key=lambda one: (not one.is_alarm(), ORDER[one.outcome], -abs(one.worse_log()), one.label, one.metric),
+        key=lambda one: (not one.is_alarm(), ORDER[one.outcome], -_size(one), one.label, one.metric),
     )
+
+
+def _size(finding: Finding) -> float:
+    """Return how large a change is, as a logarithm; one from nothing, or down to nothing and below, is the largest."""
+    if finding.outcome is Outcome.REGRESSION and (finding.ratio is None or finding.ratio <= 0):
+        return math.inf
+    return abs(finding.worse_log())
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, int]:

@@ -206,8 +206,10 @@ def test_the_worst_comes_first() -> None:
         finding("reported", ratio=9.0, rule=BenchmarkRule(gate=False)),
         finding("large", ratio=2.0),
         finding("higher", ratio=0.25, rule=BenchmarkRule(better="higher")),
+        finding("from nothing", ratio=None),
+        finding("to nothing", ratio=0.0, rule=BenchmarkRule(better="higher")),
         finding("open", Outcome.UNDECIDED),
         finding("broken", Outcome.FAILED, ratio=None),
     ]
     names = [row["name"] for row in record_of(found).results["benchmarks"]]
-    assert names == ["broken", "higher", "large", "small", "reported", "open", "fine"]
+    assert names == ["broken", "from nothing", "to nothing", "higher", "large", "small", "reported", "open", "fine"]
