@@ -24,7 +24,8 @@ class Question:
     Args:
         order: commits before head, the oldest first: the noise history is read from them.
         wanted: a regular expression for benchmarks; None: all.
-        covered: titles of findings that a comparison measured already.
+        covered: titles of findings that a comparison measured already,
+        covered_in: and asv's environments that it did so in, as far as it tells.
     """
 
     results: AsvResults
@@ -34,6 +35,7 @@ class Question:
     order: Sequence[str]
     wanted: str | None = None
     covered: Collection[str] = ()
+    covered_in: Collection[str] = ()
 
 
 def findings(question: Question) -> Iterator[Finding]:
@@ -52,7 +54,9 @@ def _of_benchmark(question: Question, benchmark: str, environment: str, shown: s
     histories: dict[Params, list[float]] | None = None
     for params in _combinations(a, b):
         finding = _new(question, benchmark, params, shown)
-        if finding.title in question.covered:
+        # Where there are several environments, a comparison in one of them says nothing of the others.
+        elsewhere = shown is not None and question.covered_in and environment not in question.covered_in
+        if finding.title in question.covered and not elsewhere:
             continue
         why = _incomparable(question, benchmark, a, b, params)
         if why is not None:

@@ -51,6 +51,7 @@ class Evidence:
         loud: what must be said before any number: the sides are not comparable.
         steps: of the history, as they go into the record.
         records, asv_folder: where the findings are from.
+        compared_in: asv's environments that the records are of.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Evidence:
     loud: list[str] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     records: list[Path] = field(default_factory=list)
+    compared_in: set[str] = field(default_factory=set)
     asv_folder: Path | None = None
 
 
@@ -89,6 +91,7 @@ def gather(request: Request) -> Evidence:
         root = request.config.profiles
         records = compare_records.matching_records(root, request.base, request.head, request.machine)
     found.records = [path for path, _ in records]
+    found.compared_in = {name for _, record in records if (name := compare_records.environment(record))}
     of_records = compare_records.findings(records, request.config)
     found.findings = [one for one in of_records if re.search(request.benchmarks or "", one.name.partition("(")[0])]
     for path, record in records:
@@ -135,7 +138,9 @@ def _pairs(found: Evidence, request: Request, results: AsvResults, base: Side, h
         return []
     order = _order(request.folder, request.head)
     covered = {finding.title for finding in found.findings}
-    question = Question(results, base, head, request.config, order, request.benchmarks, covered)
+    question = Question(
+        results, base, head, request.config, order, request.benchmarks, covered, covered_in=found.compared_in
+    )
     return list(asv_findings.findings(question))
 
 

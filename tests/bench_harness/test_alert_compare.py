@@ -200,6 +200,18 @@ def test_a_fresh_run_replaces_what_asv_left_open(project: Path) -> None:
     assert confirming.replace_confirmed(found.findings, confirming.Rerun([], None, "why"), Config()) == found.findings
 
 
+def test_a_comparison_in_one_environment_hides_nothing_of_another(project: Path) -> None:
+    for name in ("py3.11", "py3.12"):
+        results(project, BASE, environment=name)
+        results(project, HEAD, {"s.time_a": None} if name == "py3.12" else {}, date=1, environment=name)
+    path = compare_record(project / "given", [{**ROW, "verdict": "fine"}], sides={"environment": "py3.11"})
+    found = gather(project, records=[path])
+    assert [(one.source, one.environment, one.outcome) for one in found.findings if one.name == "s.time_a"] == [
+        ("compare", None, Outcome.FINE),
+        ("asv", "py3.12", Outcome.FAILED),
+    ]
+
+
 def test_a_fresh_run_of_one_environment_settles_nothing_of_another(project: Path) -> None:
     for name in ("py3.11", "py3.12"):
         results(project, BASE, environment=name)
