@@ -31,8 +31,8 @@ from bench_harness.memory.attribution.pagemap import self_test
 from bench_harness.memory.attribution.result import attribute
 from bench_harness.memory.forecast import Run, forecast_results
 from bench_harness.memory.marks import read_marks
-from bench_harness.memory.memray_pages import write_pages
-from bench_harness.memory.memray_run import MemrayOptions
+from bench_harness.memory.memray_pages import KINDS, write_pages
+from bench_harness.memory.memray_run import FILE_NAME, MemrayOptions
 from bench_harness.memory.memray_table import read_table
 from bench_harness.memory.oom_kills import count_oom_kills
 from bench_harness.memory.process_memory import read_held
@@ -147,9 +147,25 @@ def check_flags(args: argparse.Namespace) -> None:
         raise UsageError("--native and --memray-html belong to --memray: give that too")
     if args.memray:
         require("memray", "memray")
+        _refuse_strangers(args.out)
     if args.limit:
         parse_size(args.limit)
     sweep_of(args)
+
+
+def _refuse_strangers(out: Path | None) -> None:
+    """Raise UsageError where a folder of captures would be removed that no run has made."""
+    captures = out / MEMRAY if out is not None else None
+    if captures is None or not captures.exists():
+        return
+    ours = (FILE_NAME, *(f"{kind}-" for kind in KINDS))
+    strange = (
+        captures
+        if not captures.is_dir()
+        else next((path for path in captures.iterdir() if path.is_dir() or not path.name.startswith(ours)), None)
+    )
+    if strange is not None:
+        raise UsageError(f"{strange} is of no earlier run, and is not removed; give another --out")
 
 
 def sweep_of(args: argparse.Namespace) -> list[int | None]:

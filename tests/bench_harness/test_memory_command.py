@@ -125,6 +125,20 @@ def test_memray_counts_beside(tmp_path: Path) -> None:
     assert (tmp_path / "run" / record["artifacts"]["memray"] / rows[0]["capture"]).exists()
 
 
+def test_a_folder_of_captures_that_is_not_ours_is_kept(tmp_path: Path) -> None:
+    pytest.importorskip("memray")
+    (tmp_path / "quick.py").write_text("held = bytearray(1000)")
+    assert bench(tmp_path, "--memray", "--out", "run", "quick.py").returncode == 0
+    assert bench(tmp_path, "--memray", "--out", "run", "quick.py").returncode == 0  # those of an earlier run may go
+    stranger = tmp_path / "memray" / "notes.txt"
+    stranger.parent.mkdir()
+    stranger.write_text("precious")
+    done = bench(tmp_path, "--memray", "--out", ".", "quick.py")
+    assert (done.returncode, stranger.read_text()) == (2, "precious")
+    assert done.stderr.strip().endswith("is of no earlier run, and is not removed; give another --out")
+    assert not (tmp_path / "segments").exists()
+
+
 def test_the_text_names_the_tree_and_the_phases(strings: tuple[dict[str, Any], Path]) -> None:
     _, folder = strings
     text = render_parts(memory_parts(Record.read(folder / "run"), "run"))
