@@ -112,8 +112,7 @@ def run(args: argparse.Namespace) -> int:
         results=results,
     )
     if watched.sampler.samples and importlib.util.find_spec("matplotlib"):
-        memory_plot.draw_memory(results, name, folder / "memory.png", folder / "memory.svg")
-        record.artifacts |= {"plot": "memory.png", "plot_svg": "memory.svg"}
+        _draw(record, name, folder)
     written = keep_record(record, folder, load_config().profiles)
     drop_segments(folder)
     if args.json:
@@ -122,6 +121,16 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.flush()
         memory_text.print_memory(written, os.path.relpath(folder))
     return outcome.code if watched.sampler.samples else ExitCode.NOT_MEASURED
+
+
+def _draw(record: Record, name: str, folder: Path) -> None:
+    plots = {"plot": "memory.png", "plot_svg": "memory.svg"}
+    try:
+        memory_plot.draw_memory(record.results, name, *(folder / file for file in plots.values()))
+    except UsageError as error:  # the figures are what matters
+        record.warnings.append(f"no plot: {error}")
+    else:
+        record.artifacts |= plots
 
 
 def check_flags(args: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ def draw_memory(results: Mapping[str, Any], title: str, *paths: Path) -> None:
     axes.set_xlabel("s")
     axes.set_ylabel("PSS, GB")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     _legend(axes, [roles.get(each["label"], {}) for each in series])
     for path in paths:
         _save(figure, path)

@@ -217,6 +217,21 @@ def test_a_failing_target_passes_its_code_on(tmp_path: Path) -> None:
     assert results["tree"]["peak_pss_bytes"] >= results["processes"][0]["peak_pss_bytes"]
 
 
+def test_a_name_that_is_half_a_formula_is_drawn_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "a$b_{$.py").write_text("")
+    assert measured(tmp_path, "a$b_{$.py")["artifacts"]["plot"] == "memory.png"
+
+
+def test_a_plot_that_cannot_be_written_costs_no_record(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "quick.py").write_text("")
+    (tmp_path / "run" / "memory.png").mkdir(parents=True)
+    record = measured(tmp_path, "quick.py")
+    assert "plot" not in record["artifacts"]
+    assert any(line.startswith("no plot: ") for line in record["warnings"])
+
+
 def test_phases_of_lightning(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     begin_s = time.monotonic()
