@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     folder = _folder(args, name, started, conditions)
     if args.pid is not None:
         library.prepare_folder(folder, "memory")
-        seen = Seen(watch_pid(args.pid, args.duration, args.interval), supervisor.Outcome(0, None, args.duration, 0.0))
+        seen = _watch(args)
     else:
         seen = run_target(args, folder)
     watched, outcome = seen.watched, seen.outcome
@@ -98,13 +98,16 @@ def run(args: argparse.Namespace) -> int:
     }
     if results["forecast"] is None and any(run.workers for run in seen.runs):
         seen.warnings.append("no forecast: no look saw the workers, they came and went too fast")
-    missing = (seen.workers or {}).get("missing")
+    elif results["forecast"] is None and args.limit:
+        seen.warnings.append("no forecast, and no answer to --limit: no DataLoader had workers")
+    workers = seen.workers or {}
+    died = workers.get("missing") or any(row["role"] == "worker" for row in workers.get("deaths", ()))
     record = Record(
         command="memory",
         argv=args.argv,
         started=started,
         wall_s=round(time.perf_counter() - clock, 3),
-        completed=outcome.code == 0 and not missing,
+        completed=outcome.code == 0 and not died,
         environment=conditions,
         warnings=[*warnings, *seen.warnings],
         workers=seen.workers,
@@ -194,10 +197,10 @@ def _folder(args: argparse.Namespace, name: str, started: str, conditions: dict[
 
 
 def watch_pid(pid: int, duration_s: float, interval_s: float) -> Watched:
-    """Watch a program that runs already, to its end or for `duration_s`."""
+    """Watch a program that runs already, to its end, for `duration_s` or until Ctrl-C."""
     sampler = TreeSampler(interval_s)
     begin_s = time.monotonic()
-    with sampler.watching(pid):
+    with sampler.watching(pid), contextlib.suppress(KeyboardInterrupt):
         while time.monotonic() - begin_s < duration_s and Path(f"/proc/{pid}").exists():
             time.sleep(0.05)
     main = Segment(Identity("main", pid=pid), None, None, {}, None)
@@ -215,6 +218,15 @@ class Seen:
     warnings: list[str] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
+
+
+def _watch(args: argparse.Namespace) -> Seen:
+    watched = watch_pid(args.pid, args.duration, args.interval)
+    watched_s = watched.end_s - watched.begin_s
+    seen = Seen(watched, supervisor.Outcome(0, None, watched_s, 0.0))
+    if watched_s < args.duration and Path(f"/proc/{args.pid}").exists():
+        seen.warnings.append(f"interrupted after {watched_s:.1f} of {args.duration:g} s")
+    return seen
 
 
 def run_target(args: argparse.Namespace, folder: Path) -> Seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -152,8 +153,9 @@ def test_the_text_names_the_tree_and_the_phases(strings: tuple[dict[str, Any], P
 
 def test_a_loader_without_workers_has_no_forecast(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    record = measured(tmp_path, "--sweep-workers", "0", ROWS, "array", 50_000, 2)
+    record = measured(tmp_path, "--sweep-workers", "0", "--limit", "16GB", ROWS, "array", 50_000, 2)
     assert record["results"]["forecast"] is None
+    assert "no forecast, and no answer to --limit: no DataLoader had workers" in record["warnings"]
     assert record["workers"]["expected"] == 0
     assert record["results"]["phases"][0]["name"] == "set-up"
 
@@ -167,6 +169,46 @@ def test_a_killed_main_leaves_its_record(tmp_path: Path) -> None:
     assert record["results"]["exit"]["signal"] == "SIGKILL"
     assert record["workers"]["deaths"][0]["cause"]["signal"] == "SIGKILL"
     assert record["results"]["tree"]["before_fork_pss_bytes"] > 0
+
+
+DYING = """
+import os
+import torch
+
+class Rows(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        return os._exit(3) if index == 5 else torch.zeros(1)
+
+try:
+    list(torch.utils.data.DataLoader(Rows(), num_workers=1, multiprocessing_context="fork"))
+except RuntimeError:
+    print("goes on")
+"""
+
+
+def test_a_run_with_a_worker_that_died_is_not_completed(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "dying.py").write_text(DYING)
+    record = measured(tmp_path, "dying.py")
+    (death,) = record["workers"]["deaths"]
+    assert death["cause"]["exit_code"] == 3
+    assert record["completed"] is False
+
+
+def test_a_watch_that_is_interrupted_keeps_what_was_seen(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench_harness", "memory", "--out", "run", "--pid", str(os.getpid())]
+    with subprocess.Popen([*command, "--duration", "60"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as watch:
+        while not (tmp_path / "run" / "segments").exists():
+            time.sleep(0.05)
+        time.sleep(1)
+        watch.send_signal(signal.SIGINT)
+        printed, _ = watch.communicate(timeout=60)
+    assert watch.returncode == 0
+    assert "the tree held" in printed
+    assert "interrupted after" in printed
+    assert Record.read(tmp_path / "run").results["tree"]["peak_pss_bytes"] > 0
 
 
 def test_a_program_that_runs_already(tmp_path: Path) -> None:
