@@ -28,6 +28,7 @@ import itertools
 import json
 import marshal
 import os
+import signal
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,20 @@ EXIT_CODE = ".exit"
 _numbers = itertools.count()
 BOUNDARIES = ("setup", "first")
 Role = Literal["main", "worker", "process"]
+
+
+def signal_name(number: int) -> str:
+    """Return SIGKILL for 9; real-time signals have no name of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def signal_number(name: str) -> int:
+    """Return 9 for SIGKILL: what `signal_name` was given."""
+    known = signal.Signals.__members__.get(name)
+    return int(name.rpartition(" ")[2]) if known is None else known.value
 
 
 @dataclass

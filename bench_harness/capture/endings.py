@@ -11,7 +11,7 @@ from bench_harness.capture.runtime import ENDED_BY_PARENT
 from bench_harness.environment import cgroup_limit_bytes
 from bench_harness.memory.deaths import Death, Evidence, explain
 from bench_harness.memory.oom_kills import OomKills
-from bench_harness.segments import Segment, read_segments
+from bench_harness.segments import Segment, read_segments, signal_number
 
 _WHO = ("rank", "loader", "worker", "epoch", "pid", "name")
 
@@ -43,7 +43,7 @@ def deaths_of(
     segments = read_segments(folder)
     for segment in segments:
         if main_signal and segment.identity.role == "main" and segment.exit_code is None:
-            segment.exit_code = -signal.Signals[main_signal]
+            segment.exit_code = -signal_number(main_signal)
     killed = sum(segment.exit_code == -signal.SIGKILL for segment in segments)
     rows = []
     for segment in segments:

@@ -22,7 +22,7 @@ from bench_harness.capture import bootstrap
 from bench_harness.capture.plan import VARIABLE, Plan
 from bench_harness.capture.runtime import ENDED_BY_PARENT
 from bench_harness.errors import CouldNotMeasureError
-from bench_harness.segments import read_segments
+from bench_harness.segments import read_segments, signal_name
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _FORWARDED = tuple(
@@ -112,7 +112,7 @@ def _run(
         warnings = _see_off_orphans(folder)
     code, name = child.returncode, None
     if code < 0:
-        code, name = 128 - code, signal.Signals(-code).name
+        code, name = 128 - code, signal_name(-code)
     return Outcome(code, name, wall_s, usage.ru_utime + usage.ru_stime, warnings)
 
 

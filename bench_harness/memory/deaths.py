@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench_harness.memory.oom_kills import OomKills
-from bench_harness.segments import Segment
+from bench_harness.segments import Segment, signal_name
 
 Kind = Literal["out of memory", "signal", "exception", "exit", "unknown"]
 _SHOWN_ITEMS = 8
@@ -104,14 +104,6 @@ def explain(segment: Segment, evidence: Evidence) -> Death | None:
     else:
         return None
     return _with_evidence(found, segment, evidence)
-
-
-def signal_name(number: int) -> str:
-    """Return SIGKILL for 9; real-time signals have no name of their own."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _is_torch_worker(segment: Segment) -> bool:

@@ -1,7 +1,6 @@
 """Merge what the captured processes of a run left in its folder: main and every worker, and who is missing."""
 
 import os
-import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from bench_harness.profiles.own_code import OwnCode
 from bench_harness.profiles.phases import PHASES, Captured, Phase, read_process
 from bench_harness.profiles.waiting import Account, add_accounts
 from bench_harness.run_folders import safe_name
-from bench_harness.segments import FOLDER, Role, Segment, read_segments
+from bench_harness.segments import FOLDER, Role, Segment, read_segments, signal_name
 
 
 def merge(
@@ -113,7 +112,7 @@ def _missing(process: Captured) -> dict[str, Any]:
 def _reason(process: Captured) -> str:
     state, code = process.segment.state, process.segment.exit_code
     if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        return f"killed by {signal_name(-code)}"
     if process.damaged and not process.has_last_dump:
         return "its last dump is damaged" if process.has_data else "what it left is damaged"
     if state is None:

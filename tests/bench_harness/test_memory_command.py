@@ -274,6 +274,15 @@ def test_a_plot_that_cannot_be_written_costs_no_record(tmp_path: Path) -> None:
     assert any(line.startswith("no plot: ") for line in record["warnings"])
 
 
+def test_a_signal_without_a_name_is_told_by_its_number(tmp_path: Path) -> None:
+    (tmp_path / "signalled.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)")
+    done = bench(tmp_path, "--out", "run", "signalled.py")
+    number = signal.SIGRTMIN + 1
+    assert done.returncode == 128 + number
+    assert f"main died (signal): killed by signal {number}" in done.stdout
+    assert Record.read(tmp_path / "run").results["exit"] == {"code": 128 + number, "signal": f"signal {number}"}
+
+
 def test_phases_of_lightning(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     begin_s = time.monotonic()

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from bench_harness.capture.endings import deaths_of, with_causes
-from bench_harness.memory.deaths import Evidence, explain, signal_name
+from bench_harness.memory.deaths import Evidence, explain
 from bench_harness.memory.oom_kills import OomKills, count_oom_kills
 from bench_harness.record import Record
-from bench_harness.segments import Identity, Segment, State, announce
+from bench_harness.segments import Identity, Segment, State, announce, signal_name, signal_number
 
 SCRIPT = Path(__file__).parent / "targets" / "dies.py"
 # Ending: (kind, what is said, whether the worker delivered its last dump).
@@ -142,7 +142,8 @@ def test_what_is_not_known_is_said(tmp_path: Path) -> None:
     vanished = explain(worker(code=None, final=False), Evidence())
     assert vanished is not None
     assert vanished.kind == "unknown"
-    assert signal_name(40) == "signal 40"
+    assert [signal_name(number) for number in (9, 40)] == ["SIGKILL", "signal 40"]
+    assert [signal_number(name) for name in ("SIGKILL", "signal 40")] == [9, 40]
     announce(tmp_path, Identity("main", pid=1))
     announce(tmp_path, Identity("main.1", "worker", loader="train", worker=0, epoch=0, pid=7))
     (row, main) = sorted(deaths_of(tmp_path, OomKills(1, 1), main_signal="SIGKILL"), key=lambda row: row["pid"] != 7)
