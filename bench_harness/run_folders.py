@@ -38,6 +38,9 @@ def run_folder(
         started: UTC as in a record; default now.
         commit: full hash; None is spelled nogit.
         machine: label of the computer; default its host name.
+
+    Raises:
+        UsageError: it cannot be made there.
     """
     name = folder_name(started or utc_now(), commit, machine)
     parent = Path(root) / safe_name(target)
@@ -48,6 +51,8 @@ def run_folder(
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made: {error.strerror or error}; try --out DIR") from error
         return folder
     raise RecordError(f"{parent / name}: 999 runs of the same second are there already")
 

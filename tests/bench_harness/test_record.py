@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_harness.errors import RecordError
+from bench_harness.errors import RecordError, UsageError
 from bench_harness.record import Record, utc_now
 from bench_harness.run_folders import run_folder, safe_name
 
@@ -132,6 +132,12 @@ def test_a_file_that_is_no_record(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_record(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no such record"):
         Record.read(tmp_path)
+
+
+def test_a_root_that_is_no_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "profiles").touch()
+    with pytest.raises(UsageError, match="Not a directory; try --out DIR"):
+        run_folder("load", tmp_path / "profiles")
 
 
 def test_run_folders_have_the_documented_name_and_never_collide(tmp_path: Path) -> None:
