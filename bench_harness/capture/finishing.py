@@ -10,6 +10,7 @@ from typing import Any
 
 from bench_harness.capture.endings import deaths_of, with_causes
 from bench_harness.capture.pipeline.aggregate import read_pipeline
+from bench_harness.config import load_config
 from bench_harness.memory.oom_kills import OomKills
 from bench_harness.profiles.merged import Merged
 from bench_harness.profiles.merging import merge
@@ -80,10 +81,14 @@ def _is_worker(death: Mapping[str, Any]) -> bool:
 
 
 def discard_run(folder: Path) -> None:
-    """Remove the folder of a run that came to nothing."""
+    """Remove the folder of a run that came to nothing, and those above it that were made for it."""
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()  # if it is empty: nothing of the user's is removed
+    root = load_config().profiles.resolve()
+    with contextlib.suppress(OSError):  # those that are empty: nothing of the user's is removed
+        folder.rmdir()
+        for above in folder.resolve().parents:
+            if above == root or root in above.parents:
+                above.rmdir()
 
 
 def drop_segments(folder: Path) -> None:

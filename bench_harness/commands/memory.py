@@ -248,6 +248,8 @@ def run_target(args: argparse.Namespace, folder: Path) -> Seen:
             break
     if (plan.folder / bootstrap.REFUSED).exists():
         why = (plan.folder / bootstrap.REFUSED).read_text()
+        if plan.memray is not None:
+            shutil.rmtree(plan.memray.folder, ignore_errors=True)
         discard_run(folder)
         raise UsageError(why)
     processes = [read_process(segment, label) for segment, label in zip(segments, watched.labels, strict=True)]

@@ -230,6 +230,8 @@ def test_a_program_that_runs_already(tmp_path: Path) -> None:
         ([], "whose memory?"),
         (["nowhere.py"], "no such script"),
         (["--out", "run", "-m", "no_such_module"], "no_such_module"),
+        (["-m", "no_such_module"], "no_such_module"),
+        (["--memray", "--out", "run", "-m", "no_such_module"], "no_such_module"),
         (["--native", ROWS], "belong to --memray"),
         (["--interval", "0", ROWS], "--interval 0.0: expected seconds above 0"),
         (["--batches", "0", ROWS], "--batches 0"),
