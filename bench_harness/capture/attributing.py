@@ -12,10 +12,10 @@ from bench_harness.memory.attribution import layouts
 from bench_harness.memory.attribution.before_fork import before_fork
 from bench_harness.memory.attribution.copied_pages import worker_ends
 
-FOLDER = "attribution"  # in that of the segments
+FOLDER = "attribution"  # in that of the segments; in it one for each process that starts workers, by serial
 
 
-def before_first_workers(segments: Path, warn: Callable[[str], None]) -> Callable[[Any], None]:
+def before_first_workers(segments: Path, serial: str, warn: Callable[[str], None]) -> Callable[[Any], None]:
     """Return what notes the objects of this process, given the loader whose workers start first."""
 
     def note(loader: Any) -> None:
@@ -28,9 +28,11 @@ def before_first_workers(segments: Path, warn: Callable[[str], None]) -> Callabl
             warn("nothing is attributed: how this Python lays out its objects is not known")
             return
         roots = {"dataset": loader.dataset, "sampler": loader.sampler, "collate_fn": loader.collate_fn}
+        folder = segments / FOLDER / serial
         try:
-            before_fork(segments / FOLDER, {name: root for name, root in roots.items() if root is not None})
-        except AttributionError as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            before_fork(folder, {name: root for name, root in roots.items() if root is not None})
+        except (AttributionError, OSError) as error:
             warn(f"nothing is attributed: {error}")
 
     return note
@@ -41,7 +43,7 @@ def note_copied(segments: Path, serial: str, warn: Callable[[str], None]) -> Cal
 
     def note() -> None:
         try:
-            worker_ends(segments / FOLDER, serial)
+            worker_ends(segments / FOLDER / serial.rpartition(".")[0], serial)
         except AttributionError as error:
             warn(f"its copied pages are not attributed: {error}")
 

@@ -272,7 +272,7 @@ def _boundary(plan: Plan, identity: Identity, capture: runtime.ProcessCapture) -
 def _marks(plan: Plan, identity: Identity, capture: runtime.ProcessCapture) -> PhaseMarks:
     marks = PhaseMarks(capture.folder, identity.serial, capture.warn)
     if plan.attribute and identity.role != "worker":
-        marks.before_first_workers = attributing.before_first_workers(plan.folder, capture.warn)
+        marks.before_first_workers = attributing.before_first_workers(plan.folder, identity.serial, capture.warn)
     return marks
 
 

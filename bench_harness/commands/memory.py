@@ -25,6 +25,7 @@ from bench_harness.capture.plan import Plan
 from bench_harness.capture.requested import add_target_arguments, resolve_target
 from bench_harness.config import load_config
 from bench_harness.errors import AttributionError, CouldNotMeasureError, ExitCode, UsageError
+from bench_harness.memory.attribution import census_file
 from bench_harness.memory.attribution.advice import advise, general_advice
 from bench_harness.memory.attribution.before_fork import CHILD
 from bench_harness.memory.attribution.pagemap import self_test
@@ -270,8 +271,6 @@ def run_target(args: argparse.Namespace, folder: Path) -> Seen:
 def _plan(args: argparse.Namespace, folder: Path, workers: int | None, *, attribute: bool) -> Plan:
     library.prepare_folder(folder, "memory")
     segments = (folder / FOLDER).resolve()
-    if attribute:
-        (segments / attributing.FOLDER).mkdir()
     memray = None
     if args.memray:
         captures = (folder / MEMRAY).resolve()
@@ -290,8 +289,9 @@ def _plan(args: argparse.Namespace, folder: Path, workers: int | None, *, attrib
 
 
 def _leave_out_census(plan: Plan, sampler: TreeSampler) -> None:
-    with contextlib.suppress(OSError, ValueError):  # none was taken
-        sampler.leave_out(int((plan.folder / attributing.FOLDER / CHILD).read_text()))
+    for path in (plan.folder / attributing.FOLDER).glob(f"*/{CHILD}"):
+        with contextlib.suppress(OSError, ValueError):
+            sampler.leave_out(int(path.read_text()))
 
 
 def _last_samples(watched: Watched) -> dict[int, LastSample]:
@@ -303,12 +303,21 @@ def _last_samples(watched: Watched) -> dict[int, LastSample]:
 
 
 def _attribute(segments_folder: Path, segments: Sequence[Segment], seen: Seen) -> None:
-    expected = [segment.identity.serial for segment in segments if segment.identity.role == "worker"]
+    expected: dict[str, list[str]] = {}  # serials of workers, by that of who started them
+    for segment in segments:
+        if segment.identity.role == "worker":
+            expected.setdefault(segment.identity.serial.rpartition(".")[0], []).append(segment.identity.serial)
     if not expected:
         seen.warnings.append("--attribute: no DataLoader started workers, so nothing was copied")
         return
+    # Ranks have different pages: one of them stands for all, that with most workers.
+    folder = segments_folder / attributing.FOLDER
+    shown = max(expected, key=lambda serial: (census_file.is_written(folder / serial), len(expected[serial])))
+    if len(expected) > 1:
+        label = next((each.identity.label() for each in segments if each.identity.serial == shown), shown)
+        seen.warnings.append(f"--attribute shows 1 of {len(expected)} processes that started workers: {label}")
     try:
-        found = attribute(segments_folder / attributing.FOLDER, expected)
+        found = attribute(folder / shown, expected[shown])
     except AttributionError as error:
         seen.warnings.append(f"--attribute: {error}")
         return

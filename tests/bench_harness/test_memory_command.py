@@ -116,6 +116,41 @@ def test_copied_pages_are_attributed(strings: tuple[dict[str, Any], Path]) -> No
         assert worker["copied_bytes"] + worker["new_bytes"] == pytest.approx(uss_bytes, abs=6e6)
 
 
+RANKS = """
+import multiprocessing
+import torch
+
+class Rows(torch.utils.data.Dataset):
+    def __init__(self, rank):
+        self.records = [f"{rank} {number:060d}" for number in range(100_000)]
+    def __len__(self):
+        return 1000
+    def __getitem__(self, index):
+        return sum(len(record) for record in self.records[100 * index : 100 * index + 100])
+
+def iterate(rank):
+    list(torch.utils.data.DataLoader(Rows(rank), 10, num_workers=1 + rank, multiprocessing_context="fork"))
+
+ranks = [multiprocessing.get_context("fork").Process(target=iterate, args=(rank,)) for rank in range(2)]
+[rank.start() for rank in ranks]
+[rank.join() for rank in ranks]
+"""
+
+
+def test_workers_of_two_processes_are_not_mixed_up(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "ranks.py").write_text(RANKS)
+    record = measured(tmp_path, "--attribute", "ranks.py")
+    if any("unsupported here" in warning for warning in record["warnings"]):
+        pytest.skip("this kernel does not say which pages are copied")
+    results = record["results"]
+    copied = {(row["owner"], row["type"]): row["copied_bytes"] for row in results["attribution"]}
+    assert copied["dataset.records", "str"] > 3e6  # of 12 MB each reads one half
+    assert [each["serial"] for each in results["attribution_about"]["workers"]] == ["main.2.1", "main.2.2"]
+    assert any("--attribute shows 1 of 2 processes that" in warning for warning in record["warnings"])
+    assert len(results["processes"]) == 1 + 2 + 3  # neither census is the target's
+
+
 def test_memray_counts_beside(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("memray")
