@@ -59,7 +59,7 @@ class Patience:
         if identity.role != "worker" or segment.exit_code is not None or segment.is_final:
             return ""
         fetched = read_fetched(segment.pipeline) if segment.pipeline is not None else None
-        if fetched is None or not fetched.began_s:
+        if fetched is None or not fetched.began_s:  # not ready for one
             started_s = (self._folder / f"{identity.serial}{ANNOUNCED}").stat().st_mtime
             is_slow = time.time() - started_s > self._patience_s
             return f"{identity.label()} came to no fetch in {self._patience_s:g} s" if is_slow else ""

@@ -40,7 +40,8 @@ PICKLED_OFFSET = len(ROW_FIELDS) * DOUBLE
 RING_ROWS = 67
 TOTAL_FIELDS = ("batches", "samples", "idle_s", "fetch_s", "collate_s", "cpu_s", "pickle_s", "message_bytes")
 TOTALS = struct.Struct(f"={len(TOTAL_FIELDS)}d")
-FETCHING = struct.Struct("=2d")  # when the last fetch began and ended; it goes on if it ended before it began
+# When the last fetch began and ended, or the worker was ready for its first; it goes on if it ended before it began.
+FETCHING = struct.Struct("=2d")
 _FETCHING_OFFSET, _TOTALS_OFFSET, _ROWS_OFFSET = 32, 64, 64 + TOTALS.size
 # How many items the last fetch asked for, and the first of them: what a worker that was killed was busy with.
 MAX_ITEMS = 64

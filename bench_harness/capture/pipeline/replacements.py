@@ -174,6 +174,9 @@ def fetcher_init_replacement(original: Any) -> Any:
         side = STATE.fetching
         if side is not None:
             self.collate_fn = _timed_collate(side, self.collate_fn, self.auto_collation)
+        # Of an iterable data set the iterator is made later, which may hang, and each of its workers is asked.
+        if STATE.worker is not None and not STATE.depth and type(self).__name__ == "_MapDatasetFetcher":
+            STATE.worker.is_ready()
 
     return init
 

@@ -50,6 +50,11 @@ class WorkerSide:
 
     # --- around fetches
 
+    def is_ready(self) -> None:
+        """Note that only a request is missing: a worker for which there is none hangs in nothing."""
+        now = time.monotonic()
+        self._ring.write_fetching(now, now)
+
     def begin_fetch(self, samples: int, items: Any) -> tuple[float, Any]:
         """Return what `end_fetch` wants back: start, and this thread's use of the CPU if it may be kept from it."""
         self.collated = samples

@@ -73,9 +73,19 @@ def several() -> None:
     exhaust(impossible)
 
 
+def idle() -> None:
+    """One batch for two workers, which wait together for longer than a doctor's patience."""
+    train_loader = DataLoader(Images(), 8, num_workers=2, multiprocessing_context="fork", persistent_workers=True)
+    exhaust(train_loader)
+    time.sleep(5)
+    exhaust(train_loader)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "several":
         several()
+    elif sys.argv[1] == "idle":
+        idle()
     else:
         train_loader = DataLoader(Images(sys.argv[1]), 4, num_workers=2, multiprocessing_context="fork", timeout=100)
         exhaust(train_loader)
