@@ -55,7 +55,7 @@ def find_handles(root: Any, name: str = "dataset") -> list[tuple[Handle, Any]]:
         for step, child in _children(value):
             if len(seen) >= _MAX_OBJECTS:
                 return found
-            if not isinstance(child, _LEAVES) and id(child) not in seen:
+            if not issubclass(type(child), _LEAVES) and id(child) not in seen:
                 seen.add(id(child))
                 queue.append((f"{path}{step}", child, depth + 1))
     return found
@@ -74,9 +74,10 @@ def _is_closed(value: Any) -> bool:
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "collections"):
+    # type(), as isinstance() asks an object what it stands for, and so runs a proxy's code.
+    if issubclass(type(value), Mapping) and type(value).__module__ in ("builtins", "collections"):
         yield from ((f"[{key!r:.40}]", child) for key, child in _first(value.items()))
-    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+    elif issubclass(type(value), (list, tuple, set, frozenset, deque)):
         yield from ((f"[{number}]", child) for number, child in enumerate(_first(value)))
     for holder in getattr(type(value), "__mro__", ()):
         for slot, descriptor in list(vars(holder).items()):

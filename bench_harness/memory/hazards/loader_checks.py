@@ -167,7 +167,8 @@ def check_memory(facts: LoaderFacts) -> Finding | None:
     """What the main process holds, and what each worker comes to hold."""
     if facts.base_pss_bytes is None or facts.uss_bytes is None:
         return None
-    limits = [facts.memory_limit_bytes, facts.available_bytes and facts.available_bytes + facts.base_pss_bytes]
+    room = None if facts.available_bytes is None else facts.available_bytes + facts.base_pss_bytes
+    limits = [facts.memory_limit_bytes, room]
     limit = min((each for each in limits if each is not None), default=None)
     if limit is None:
         return None
