@@ -63,7 +63,10 @@ MACHINE_CASES: list[tuple[Callable[[MachineFacts], Finding | None], dict[str, An
     (machine_checks.check_memory_limit, {"limits_bytes": {"RLIMIT_DATA": GB}}, "note", "--limit"),
     (machine_checks.check_ptrace, {}, "ok", ""),
     (machine_checks.check_ptrace, {"ptrace_scope": 1, "user_id": 1000}, "note", "sysctl"),
-    (machine_checks.check_ptrace, {"ptrace_scope": 1, "user_id": 0}, "ok", ""),
+    (machine_checks.check_ptrace, {"ptrace_scope": 1, "user_id": 0, "may_ptrace": True}, "ok", ""),
+    (machine_checks.check_ptrace, {"ptrace_scope": 1, "user_id": 0, "may_ptrace": False}, "note", "SYS_PTRACE"),
+    (machine_checks.check_ptrace, {"ptrace_scope": 2, "user_id": 1000}, "note", "ptrace_scope=0"),
+    (machine_checks.check_ptrace, {"ptrace_scope": 3, "user_id": 0, "may_ptrace": True}, "note", "reboot"),
     (machine_checks.check_counters, {}, None, ""),
     (machine_checks.check_counters, {"perf_problem": ""}, "ok", ""),
     (
@@ -76,11 +79,13 @@ MACHINE_CASES: list[tuple[Callable[[MachineFacts], Finding | None], dict[str, An
     (machine_checks.check_governor, {}, None, ""),
     (machine_checks.check_governor, {"governor": "performance"}, "ok", ""),
     (machine_checks.check_governor, {"governor": "powersave"}, "note", "cpupower"),
+    (machine_checks.check_governor, {"governor": "schedutil"}, "note", "cpupower"),
     (machine_checks.check_bytecode, {}, "ok", ""),
     (machine_checks.check_bytecode, {"bytecode_off": True}, "note", "unset"),
     (machine_checks.check_bytecode, {"bytecode_writable": False}, "note", "PYTHONPYCACHEPREFIX"),
     (machine_checks.check_container, {}, "ok", ""),
-    (machine_checks.check_container, {"container": "Docker", "user_id": 1000}, "ok", ""),
+    (machine_checks.check_container, {"container": "Docker", "user_id": 0}, "ok", ""),
+    (machine_checks.check_container, {"container": "Docker", "user_id": 1000}, "note", "docker run"),
     (machine_checks.check_cpus, {}, "ok", ""),
     (machine_checks.check_cpus, {"cpus_allowed": 2}, "warning", "sched_getaffinity"),
     (machine_checks.check_cpus, {"cpu_quota": 1.5}, "warning", "quota"),
@@ -162,6 +167,7 @@ LOADER_CASES: list[tuple[Callable[[LoaderFacts], Finding | None], dict[str, Any]
     (loader_checks.check_memory, {"base_pss_bytes": GB, "memory_limit_bytes": 16 * GB}, "ok", ""),
     (loader_checks.check_memory, {"base_pss_bytes": GB, "memory_limit_bytes": 6 * GB}, "warning", "fewer workers"),
     (loader_checks.check_memory, {"base_pss_bytes": GB, "available_bytes": 3 * GB}, "fatal", "fewer workers"),
+    (loader_checks.check_memory, {"base_pss_bytes": GB, "available_bytes": 0}, "fatal", "fewer workers"),
     (
         loader_checks.check_memory,
         {"base_pss_bytes": GB, "memory_limit_bytes": 8 * GB, "others_alive": 4, "others_bytes": 4 * GB},
@@ -295,6 +301,16 @@ def test_open_handles_are_found_where_they_hide(tmp_path: Path) -> None:
     assert found == {"dataset.log": "open file", "dataset.stores['a'][0].connection": "SQLite connection"}
     opened.close()
     connection.close()
+
+
+class Proxy:
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
+        raise AssertionError("no code of the data set may run")
+
+
+def test_a_proxy_is_not_asked_what_it_stands_for() -> None:
+    assert find_handles(Holder(proxy=Proxy(), list_of_them=[Proxy()])) == []
 
 
 def test_what_travels_to_a_worker_is_measured_without_a_copy() -> None:

@@ -13,6 +13,7 @@ from bench_harness import environment
 
 _SHM = Path("/dev/shm")
 _SYSCALLS = {"x86_64": 298, "aarch64": 241}  # perf_event_open
+_CAP_SYS_PTRACE = 19
 _CONTAINERS = {
     "docker": "Docker",
     "kubepods": "Kubernetes",
@@ -31,7 +32,7 @@ class MachineFacts:
         shm_total_bytes, shm_free_bytes: of /dev/shm, through which workers send their batches.
         open_files, open_files_hard: soft and hard limit; None is unlimited.
         memory_bytes: physical; cgroup_limit_bytes: of the control group; limits_bytes: RLIMIT_DATA and the like.
-        ptrace_scope: of Yama; None where the kernel has none.
+        ptrace_scope: of Yama; None where the kernel has none. may_ptrace: whether this process has CAP_SYS_PTRACE.
         perf_paranoid: kernel.perf_event_paranoid; perf_problem: why no hardware counter opens, empty if one does.
         governor: of CPU frequencies.
         bytecode_off: PYTHONDONTWRITEBYTECODE or -B; bytecode_writable: whether the working folder may be written.
@@ -51,6 +52,7 @@ class MachineFacts:
     cgroup_limit_bytes: int | None = None
     limits_bytes: dict[str, int] = field(default_factory=dict)
     ptrace_scope: int | None = None
+    may_ptrace: bool | None = None
     perf_paranoid: int | None = None
     perf_problem: str | None = None
     governor: str | None = None
@@ -81,6 +83,7 @@ def gather_machine() -> MachineFacts:
         cgroup_limit_bytes=memory["cgroup_limit_bytes"],
         limits_bytes=_memory_limits(),
         ptrace_scope=_number("/proc/sys/kernel/yama/ptrace_scope"),
+        may_ptrace=may_ptrace(),
         perf_paranoid=_number("/proc/sys/kernel/perf_event_paranoid"),
         perf_problem=perf_problem(),
         governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
@@ -120,6 +123,12 @@ def _memory_limits() -> dict[str, int]:
         return {}
     found = {name: resource.getrlimit(getattr(resource, name))[0] for name in ("RLIMIT_DATA", "RLIMIT_AS")}
     return {name: limit for name, limit in found.items() if limit != resource.RLIM_INFINITY}
+
+
+def may_ptrace(status: Path = Path("/proc/self/status")) -> bool | None:
+    """Tell whether this process has CAP_SYS_PTRACE, which root in a container mostly lacks; None: not known."""
+    effective = next((line.split()[1] for line in _read(status).splitlines() if line.startswith("CapEff:")), None)
+    return None if effective is None else bool(int(effective, 16) >> _CAP_SYS_PTRACE & 1)
 
 
 def perf_problem() -> str | None:

@@ -7,7 +7,8 @@ from bench_harness.memory.hazards.machine import MachineFacts
 
 _LEAST_OPEN_FILES = 1024
 _LEAST_SHM_BYTES = 1 << 30
-_STEADY_GOVERNORS = ("performance", "schedutil")
+_NOBODY_TRACES = 3  # of Yama: nor does root
+_STEADY_GOVERNORS = ("performance", "userspace")
 
 
 def check_system(facts: MachineFacts) -> Finding | None:
@@ -67,13 +68,18 @@ def check_memory_limit(facts: MachineFacts) -> Finding | None:
 
 def check_ptrace(facts: MachineFacts) -> Finding | None:
     """Profilers that watch from outside attach to a process."""
-    if facts.ptrace_scope is None or facts.ptrace_scope == 0 or facts.user_id == 0:
-        seen = "no Yama" if facts.ptrace_scope is None else f"ptrace_scope {facts.ptrace_scope}"
+    scope, is_root = facts.ptrace_scope, facts.user_id == 0
+    seen = "no Yama" if scope is None else f"ptrace_scope {scope}"
+    may = is_root if facts.may_ptrace is None else facts.may_ptrace
+    if not scope or (may and scope < _NOBODY_TRACES):
         return Finding("ptrace", "ok", f"{seen}: running processes can be watched")
     why = "py-spy and gdb may watch no process that runs already (bench profile lets its own be watched)"
-    return Finding(
-        "ptrace", "note", f"ptrace_scope {facts.ptrace_scope}", why, "sudo sysctl kernel.yama.ptrace_scope=0"
-    )
+    do = "docker run --cap-add SYS_PTRACE" if is_root else "sudo sysctl kernel.yama.ptrace_scope=0"
+    if scope > 1:
+        why = "py-spy and gdb may watch no process, not even one that bench profile starts"
+    if scope >= _NOBODY_TRACES:
+        do = "nothing before a reboot: then with kernel.yama.ptrace_scope=1 in /etc/sysctl.d"
+    return Finding("ptrace", "note", seen, why, do)
 
 
 def check_counters(facts: MachineFacts) -> Finding | None:
@@ -115,8 +121,11 @@ def check_container(facts: MachineFacts) -> Finding | None:
     """Containers bring limits of their own, and take away rights."""
     if facts.container is None:
         return Finding("container", "ok", "no signs of one")
-    user = "root" if facts.user_id == 0 else f"user {facts.user_id}"
-    return Finding("container", "ok", f"{facts.container}, as {user}")
+    if facts.user_id == 0:
+        return Finding("container", "ok", f"{facts.container}, as root")
+    why = "its limits (/dev/shm, open files, memory) cannot be raised from inside, and profilers may be refused"
+    do = "from outside: docker run --shm-size, --ulimit, --memory, --cap-add; of a pod its securityContext and volumes"
+    return Finding("container", "note", f"{facts.container}, as user {facts.user_id}", why, do)
 
 
 def check_cpus(facts: MachineFacts) -> Finding | None:
