@@ -15,10 +15,11 @@ import pytest
 
 from bench_harness.memory.forecast import forecast
 from bench_harness.memory.hazards import loader_checks, machine_checks
+from bench_harness.memory.hazards import machine as machine_module
 from bench_harness.memory.hazards.ends import Ended, check_ended
 from bench_harness.memory.hazards.findings import Finding, size
 from bench_harness.memory.hazards.handles import Handle, find_handles
-from bench_harness.memory.hazards.loader import LoaderFacts, WorkerFacts
+from bench_harness.memory.hazards.loader import LoaderFacts, WorkerFacts, lightning_runs
 from bench_harness.memory.hazards.machine import MachineFacts, container, cpu_quota, gather_machine
 from bench_harness.memory.hazards.pickled import Pickled, pickled
 from bench_harness.memory.hazards.threads import Thread, loaded_libraries, other_threads
@@ -252,6 +253,19 @@ def test_quotas_and_containers_are_read(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".containerenv").touch()
     assert container(tmp_path) == "Podman"
+
+
+def test_a_quota_leaves_fewer_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    for quota, usable in ((None, 8), (2.5, 2), (0.5, 1), (64.0, 8)):
+        monkeypatch.setattr(machine_module, "cpu_quota", lambda quota=quota: quota)
+        assert machine_module.usable_cpus() == usable
+
+
+def test_lightning_keeps_the_workers_of_loops_that_it_runs() -> None:
+    assert not lightning_runs()
+    loops = {"__name__": "lightning.pytorch.loops.fit_loop", "lightning_runs": lightning_runs}
+    assert eval("lightning_runs()", loops)
 
 
 def test_threads_are_told_apart(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench_harness.memory.hazards.handles import Handle
-from bench_harness.memory.hazards.machine import open_files_limit, shm_bytes
+from bench_harness.memory.hazards.machine import open_files_limit, shm_bytes, usable_cpus
 from bench_harness.memory.hazards.pickled import Pickled, pickled
 from bench_harness.memory.hazards.threads import Thread, other_threads
 
@@ -117,11 +117,11 @@ def look_at_loader(loader: Any, name: str, handles: Sequence[Handle], *, base_ps
         open_files_limit=open_files_limit()[0],
         shm_free_bytes=shm_bytes()[1],
         cuda_initialized=bool(torch.cuda.is_initialized()),
-        keeps_workers=any(name in sys.modules for name in ("lightning.pytorch", "pytorch_lightning")),
+        keeps_workers=lightning_runs(),
         base_pss_bytes=base_pss_bytes,
         available_bytes=memory["available_bytes"],
         memory_limit_bytes=memory["cgroup_limit_bytes"],
-        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpus=usable_cpus(),
     )
 
 
@@ -132,6 +132,16 @@ def start_method(loader: Any) -> str:
         return str(context.get_start_method())
     # get_start_method() would fix the method for the rest of the process; the list begins with the default.
     return multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+
+
+def lightning_runs() -> bool:
+    """Tell whether a loop of Lightning called this: a program that imports it may run loops of its own."""
+    frame = sys._getframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(("lightning.pytorch.", "pytorch_lightning.")):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 def _pickled(loader: Any) -> Pickled:

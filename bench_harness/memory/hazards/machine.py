@@ -173,6 +173,12 @@ def cpu_quota(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/f
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
+def usable_cpus() -> int:
+    """Return on how many CPUs this process may run at a time, by affinity and quota; at least 1."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, int(cpu_quota() or allowed)))
+
+
 def _quota(used_us: str = "", period_us: str = "") -> float | None:
     used_us, period_us = used_us.strip(), period_us.strip()
     return int(used_us) / int(period_us) if used_us.isdigit() and period_us.isdigit() else None
