@@ -18,11 +18,12 @@ _WHO = ("rank", "loader", "worker", "epoch", "pid", "name")
 
 @dataclasses.dataclass(frozen=True)
 class LastSample:
-    """The last that a sampler saw of a process's memory: bytes, their kind (USS, PSS, RSS), and when."""
+    """The last that a sampler saw of a process's memory: bytes, their kind (USS, PSS, RSS), when, and since what."""
 
     memory_bytes: int
     memory_kind: str = "USS"
     memory_at_s: float | None = None
+    memory_since: str = "the run began"
 
 
 def deaths_of(

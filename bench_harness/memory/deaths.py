@@ -38,8 +38,8 @@ class Evidence:
         ended_by_parent: whether its parent terminated it.
         main_exception: one line about the exception that ended the main process.
         batches, last_batch, fetching, items, item_count: how far it came (capture.pipeline.layout.Fetched).
-        memory_bytes: the last that is known of its memory; memory_kind: USS, PSS or RSS; memory_at_s: when, in
-            seconds since its capture began.
+        memory_bytes: what a sampler saw last of its memory; memory_kind: USS, PSS or RSS; memory_at_s: when, in
+            seconds since `memory_since`.
     """
 
     oom_kills: OomKills = field(default_factory=OomKills)
@@ -55,6 +55,7 @@ class Evidence:
     memory_bytes: int | None = None
     memory_kind: str = "RSS"
     memory_at_s: float | None = None
+    memory_since: str = "it began"
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,10 @@ def _vanished(segment: Segment) -> Death:
 def _with_evidence(found: Death, segment: Segment, evidence: Evidence) -> Death:
     state = segment.state
     kills = evidence.oom_kills.in_cgroup if evidence.oom_kills.in_cgroup is not None else evidence.oom_kills.on_machine
-    memory_bytes, memory_kind, at_s = _memory(segment, evidence)
+    memory_bytes, memory_kind, when = _memory(segment, evidence)
     return Death(
         kind=found.kind,
-        text="; ".join([found.text, *_progress(evidence, found.kind), *_remembered(memory_bytes, memory_kind, at_s)]),
+        text="; ".join([found.text, *_progress(evidence, found.kind), *_remembered(memory_bytes, memory_kind, when)]),
         remedy=found.remedy,
         exit_code=segment.exit_code,
         signal=found.signal,
@@ -181,16 +182,18 @@ def _with_evidence(found: Death, segment: Segment, evidence: Evidence) -> Death:
     )
 
 
-def _memory(segment: Segment, evidence: Evidence) -> tuple[int | None, str | None, float | None]:
-    """Return the last that is known of its memory, of which kind, and when."""
-    if evidence.memory_bytes is not None:
-        return evidence.memory_bytes, evidence.memory_kind, evidence.memory_at_s
+def _memory(segment: Segment, evidence: Evidence) -> tuple[int | None, str | None, str]:
+    """Return the last that is known of its memory, of which kind, and when, in words."""
     state = segment.state
-    if state is None or (state.uss_bytes is None and state.rss_bytes is None):
-        return None, None, None
-    if state.uss_bytes is not None:
-        return state.uss_bytes, "USS", state.wall_s
-    return state.rss_bytes, "RSS", state.wall_s
+    if state is not None and state.uss_bytes is not None:  # of its end
+        return state.uss_bytes, "USS", f", {state.wall_s:.1f} s after it began"
+    if evidence.memory_bytes is not None:
+        at_s = evidence.memory_at_s
+        when = "" if at_s is None else f", {at_s:.1f} s after {evidence.memory_since}"
+        return evidence.memory_bytes, evidence.memory_kind, when
+    if state is None or state.rss_bytes is None:
+        return None, None, ""
+    return state.rss_bytes, "RSS", f", {state.wall_s:.1f} s after it began"
 
 
 def _progress(evidence: Evidence, kind: Kind) -> list[str]:
@@ -209,10 +212,9 @@ def _items(items: Sequence[int], count: int) -> str:
     return f"[{', '.join(map(str, items[:_SHOWN_ITEMS]))}{rest}]"
 
 
-def _remembered(memory_bytes: int | None, kind: str | None, at_s: float | None) -> list[str]:
+def _remembered(memory_bytes: int | None, kind: str | None, when: str) -> list[str]:
     if memory_bytes is None:
         return []
-    when = "" if at_s is None else f", {at_s:.1f} s after it began"
     return [f"last seen with {kind} {_size(memory_bytes)}{when}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench_harness.capture.endings import deaths_of, with_causes
+from bench_harness.capture.endings import LastSample, deaths_of, with_causes
 from bench_harness.memory.deaths import Evidence, explain
 from bench_harness.memory.oom_kills import OomKills, count_oom_kills
 from bench_harness.record import Record
@@ -115,6 +116,19 @@ def test_the_last_that_is_known_of_its_memory_is_told() -> None:
     assert "last seen with RSS 3 MB, 2.0 s after it began" in death.text
     assert "last seen with USS 5.00 GB, 1.2 s after it began" in sampled.text
     assert (sampled.memory_bytes, sampled.memory_kind) == (5 * 10**9, "USS")
+
+
+def test_a_sample_is_told_by_the_time_of_the_run_and_a_last_dump_goes_before_it() -> None:
+    sample = dataclasses.asdict(LastSample(5 * 10**9, "USS", 61.25))
+    killed = explain(KILLED, Evidence(**sample))
+    assert killed is not None
+    assert "last seen with USS 5.00 GB, 61.2 s after the run began" in killed.text
+    left = worker(code=3)
+    assert left.state is not None
+    left.state.uss_bytes = 8 * 10**9
+    ended = explain(left, Evidence(**sample))
+    assert ended is not None
+    assert "last seen with USS 8.00 GB, 2.0 s after it began" in ended.text
 
 
 def test_who_ended_as_it_should_died_of_nothing() -> None:
