@@ -4,11 +4,12 @@ The child is the leader of a process group of its own, in the foreground where t
 target and its workers as it would without us, and every other signal that reaches us is passed on, once.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,12 +18,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench_harness.capture import bootstrap
 from bench_harness.capture.plan import VARIABLE, Plan
 from bench_harness.capture.runtime import ENDED_BY_PARENT
 from bench_harness.errors import CouldNotMeasureError
 from bench_harness.segments import read_segments, signal_name
+
+if TYPE_CHECKING:
+    import resource  # of POSIX alone, and this is imported everywhere
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _FORWARDED = tuple(

@@ -286,6 +286,32 @@ def test_bad_usage_is_one_line(tmp_path: Path, arguments: list[str], said: str) 
     assert not list(tmp_path.iterdir())
 
 
+WITHOUT = """
+import sys
+from pathlib import Path
+for name in ("resource", "fcntl", "termios", "pwd", "grp"):  # of POSIX
+    sys.modules[name] = None
+read_text = Path.read_text
+def no_proc(path, *args, **kwargs):
+    if str(path).startswith("/proc/"):
+        raise FileNotFoundError(str(path))
+    return read_text(path, *args, **kwargs)
+Path.read_text = no_proc
+from bench_harness.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_elsewhere_it_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "quick.py").write_text("")
+    command = [sys.executable, "-c", WITHOUT, "memory", "quick.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert "told by Linux alone" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["quick.py"]
+
+
 def test_a_failing_target_passes_its_code_on(tmp_path: Path) -> None:
     (tmp_path / "fails.py").write_text("import sys, time; time.sleep(0.3); sys.exit(7)")
     done = bench(tmp_path, "--out", "run", "fails.py")
