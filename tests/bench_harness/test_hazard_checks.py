@@ -317,6 +317,19 @@ def test_open_handles_are_found_where_they_hide(tmp_path: Path) -> None:
     connection.close()
 
 
+connection_of_module = sqlite3.connect(":memory:")
+
+
+class Reader:
+    def __getitem__(self, index: int) -> Any:
+        return connection_of_module.execute("select 1").fetchone()
+
+
+def test_a_handle_of_the_module_is_found_where_a_method_names_it() -> None:
+    found = [handle for handle, _ in find_handles(Holder(dataset=Reader(), again=Reader()))]
+    assert found == [Handle(f"{__name__}.connection_of_module", "SQLite connection")]
+
+
 class Proxy:
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # type: ignore[override]

@@ -4,7 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MemberDescriptorType, ModuleType
+from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 # Looked at: enough for what a data set is made of, and soon done where it holds a million records.
@@ -29,7 +29,7 @@ _Path = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Handle:
-    """An open handle: where it is reached from, such as dataset.store._connection, and what it is."""
+    """An open handle: where it is reached from, such as dataset.store._connection or train.CONNECTION; what it is."""
 
     path: str
     kind: str
@@ -38,7 +38,8 @@ class Handle:
 def find_handles(root: Any, name: str = "dataset") -> list[tuple[Handle, Any]]:
     """Return the open handles that can be reached from an object, each with the handle itself.
 
-    No code of the object runs: neither properties nor __getattr__. Of a long list the first items are looked at.
+    No code of the object runs: neither properties nor __getattr__. Of a long list the first items are looked at; of the
+    variables of modules, those that are handles themselves and that a method of what is reached names.
     """
     found: list[tuple[Handle, Any]] = []
     seen = {id(root)}
@@ -50,6 +51,8 @@ def find_handles(root: Any, name: str = "dataset") -> list[tuple[Handle, Any]]:
             if not _is_closed(value):
                 found.append((Handle(path, kind), value))
             continue
+        for path_of_global, child in _globals_of(type(value), seen):
+            queue.append((path_of_global, child, depth))
         if depth == _MAX_DEPTH:
             continue
         for step, child in _children(value):
@@ -89,6 +92,22 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
         return
     if isinstance(attributes, dict):
         yield from ((f".{name}", child) for name, child in _first(attributes.items(), 10 * _MAX_ITEMS))
+
+
+def _globals_of(kind: type, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield the handles among the variables of modules that the methods of a class name, each once."""
+    for holder in kind.__mro__:
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        for method in list(vars(holder).values()):
+            if type(method) is not FunctionType:
+                continue
+            for name in method.__code__.co_names:
+                child = method.__globals__.get(name)
+                if id(child) not in seen and _kind(child) is not None:
+                    seen.add(id(child))
+                    yield f"{method.__module__}.{name}", child
 
 
 def _slot(value: Any, name: str, descriptor: MemberDescriptorType) -> Iterator[tuple[str, Any]]:
