@@ -22,6 +22,7 @@ from types import CodeType, ModuleType, TracebackType
 
 from bench_harness.capture import processes
 from bench_harness.capture.engines import make_engine
+from bench_harness.capture.own_frames import without_ours
 from bench_harness.capture.pipeline.context import EnoughBatches
 from bench_harness.capture.plan import VARIABLE, Plan
 from bench_harness.capture.tracing import allow_watching
@@ -230,6 +231,7 @@ def _without_our_frames(
         inner = traceback
         while inner is not None and (inner.tb_frame.f_code.co_filename.startswith((own, "<string>"))):
             inner = inner.tb_next
+        inner = without_ours(inner)
         hook(kind, error.with_traceback(inner), inner)
 
     return show

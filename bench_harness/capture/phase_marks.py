@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench_harness.capture.own_frames import hide
 from bench_harness.memory.marks import MARKS, Mark, Marker
 
 # Lightning's hooks: (event, name of the stage, whether it is numbered by the trainer's epoch).
@@ -109,7 +110,11 @@ def follow_lightning(module: Any, marks: Callable[[], PhaseMarks | None]) -> Cal
                 now.stage(hook_name, trainer)
             except Exception as error:  # measuring must not break what is measured
                 print(f"bench: {hook_name} is not marked: {error!r}", file=sys.stderr)
-        return call(trainer, hook_name, *args, **kwargs)
+        try:
+            return call(trainer, hook_name, *args, **kwargs)
+        except BaseException as error:
+            hide(error)
+            raise
 
     module._call_callback_hooks = called
     return lambda: setattr(module, "_call_callback_hooks", call)

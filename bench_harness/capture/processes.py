@@ -20,6 +20,7 @@ from typing import Any
 
 from bench_harness.capture import attributing, runtime, signals
 from bench_harness.capture.collector import tell_first_collection
+from bench_harness.capture.own_frames import hide
 from bench_harness.capture.phase_marks import PhaseMarks
 from bench_harness.capture.pipeline import hooks, naming
 from bench_harness.capture.pipeline.context import Context
@@ -129,7 +130,8 @@ def _start(self: BaseProcess) -> None:
     self.__dict__[_TICKET] = Ticket(capture.plan, identity)
     try:
         _originals["start"](self)
-    except BaseException:
+    except BaseException as error:
+        hide(error)
         if self._popen is None:  # type: ignore[attr-defined]  # nobody started: nobody is missing
             (capture.folder / f"{identity.serial}{ANNOUNCED}").unlink(missing_ok=True)
         raise
@@ -154,7 +156,11 @@ def note_exit_code(popen: Any, path: Path) -> None:
 
     def poll_and_note(*args: Any, **kwargs: Any) -> int | None:
         this: Any = own()
-        code: int | None = type(this).poll(this, *args, **kwargs)
+        try:
+            code: int | None = type(this).poll(this, *args, **kwargs)
+        except BaseException as error:  # Ctrl-C while it waits
+            hide(error)
+            raise
         if code is not None and not path.exists():
             with contextlib.suppress(OSError):  # the run folder may be gone by then
                 write_atomically(path, str(code).encode())
@@ -197,7 +203,11 @@ def _bootstrap(self: BaseProcess, *args: Any, **kwargs: Any) -> int:
 
     def run_and_note() -> None:
         del self.__dict__["run"]  # it may be pickled from now on, to start processes of its own
-        _noting_exceptions(run, capture)
+        try:
+            _noting_exceptions(run, capture)
+        except BaseException as error:
+            hide(error)
+            raise
 
     self.run = run_and_note  # type: ignore[method-assign]
     code = 1
@@ -336,8 +346,9 @@ def _exec(name: str, *args: Any, **named: Any) -> None:
     try:
         capture.finish(f"os.{name}")
         _originals[name](*args, **named)
-    except BaseException:
+    except BaseException as error:
         capture.resume()
+        hide(error)
         raise
 
 

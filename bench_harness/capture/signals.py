@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from bench_harness.capture import runtime
+from bench_harness.capture.own_frames import hide
 
 # What ends a process if nobody handles it, and can be handled. Of SIGINT only the user's SIG_DFL: Python's own handler
 # raises KeyboardInterrupt, which unwinds.
@@ -120,7 +121,11 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     if callable(handler):
         if capture is not None:
             capture.dump(f"handled {signal.Signals(number).name}")  # what the user's handler does next may end it
-        handler(number, frame)
+        try:
+            handler(number, frame)
+        except BaseException as error:
+            hide(error)
+            raise
         return
     if capture is not None:
         capture.finish(signal.Signals(number).name)

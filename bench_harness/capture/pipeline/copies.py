@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from bench_harness.capture.own_frames import hide
+
 _MAX_PENDING = 256
 
 
@@ -64,7 +66,11 @@ class Copies:
             except Exception:  # a stream that is being captured records no events
                 return original(tensor, *args, **kwargs)
             start = time.monotonic()
-            copied = original(tensor, *args, **kwargs)
+            try:
+                copied = original(tensor, *args, **kwargs)
+            except BaseException as error:
+                hide(error)
+                raise
             self._host_s += time.monotonic() - start
             if copied.is_cuda:
                 self._note(tensor, begun, ended)

@@ -9,6 +9,7 @@ import sys
 from time import monotonic
 from typing import Any
 
+from bench_harness.capture.own_frames import hide
 from bench_harness.capture.phase_marks import Pass
 from bench_harness.capture.pipeline import naming
 from bench_harness.capture.pipeline.layout import Ring
@@ -34,7 +35,11 @@ def init_replacement(original: Any) -> Any:
                 pass  # the original says what is wrong
             except Exception as error:
                 STATE.give_up(error)
-        original(self, *args, **kwargs)
+        try:
+            original(self, *args, **kwargs)
+        except BaseException as error:
+            hide(error)
+            raise
 
     return init
 
@@ -61,6 +66,9 @@ def iter_replacement(original: Any) -> Any:
         try:
             iterator = original(self)
             rings = starting.rings
+        except BaseException as error:
+            hide(error)
+            raise
         finally:
             starting.named, starting.epoch, starting.workers, starting.rings = before
         if loop is not None and STATE.main is main:
@@ -113,28 +121,36 @@ def _iteration(iterator: Any) -> Iteration | None:
 def next_replacement(original: Any) -> Any:
     def next_batch(self: Any) -> Any:
         iteration = _iteration(self)
-        main = STATE.main
-        if iteration is None or main is None:
-            return original(self)
-        try:
-            main.request(iteration)
-        except StopIteration:
-            raise
-        except Exception as error:
-            STATE.give_up(error)
-            return original(self)
+        if iteration is not None:
+            try:
+                iteration.side.request(iteration)
+            except StopIteration:
+                raise
+            except Exception as error:
+                STATE.give_up(error)
+                iteration = None
         try:
             batch = original(self)
-        except BaseException:
-            main.end(iteration)
+        except BaseException as error:
+            if iteration is not None:
+                _end(iteration)
+            hide(error)
             raise
-        try:
-            main.hand_out(iteration, self, batch)
-        except Exception as error:
-            STATE.give_up(error)
+        if iteration is not None:
+            try:
+                iteration.side.hand_out(iteration, self, batch)
+            except Exception as error:
+                STATE.give_up(error)
         return batch
 
     return next_batch
+
+
+def _end(iteration: Iteration) -> None:
+    try:
+        iteration.side.end(iteration)
+    except Exception as error:
+        STATE.give_up(error)
 
 
 def get_data_replacement(original: Any) -> Any:
@@ -195,20 +211,24 @@ def _timed_collate(side: Any, collate: Any, is_batch: bool) -> Any:
 
 def fetch_replacement(original: Any) -> Any:
     def fetch(self: Any, index: Any) -> Any:
-        side = STATE.fetching
+        side, begun = STATE.fetching, None
         # A data set may iterate a DataLoader of its own: only the outermost fetch is a batch of this process.
-        if side is None or STATE.depth:
-            return original(self, index)
-        try:
-            begun = side.begin_fetch(len(index) if isinstance(index, (list, tuple)) else 1, index)
-        except Exception as error:
-            STATE.give_up(error)
-            return original(self, index)
-        STATE.depth = 1
+        if side is not None and not STATE.depth:
+            try:
+                begun = side.begin_fetch(len(index) if isinstance(index, (list, tuple)) else 1, index)
+                STATE.depth = 1
+            except Exception as error:
+                STATE.give_up(error)
         try:
             data = original(self, index)
+        except BaseException as error:
+            hide(error)  # also from the text that a worker sends to the main process
+            raise
         finally:
-            STATE.depth = 0
+            if begun is not None:
+                STATE.depth = 0
+        if begun is None:
+            return data
         try:
             side.end_fetch(begun)
             if STATE.worker is not None and STATE.context is not None and STATE.context.on_fetched is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from bench_harness.capture.own_frames import hide
 from bench_harness.capture.pipeline.context import Context
 from bench_harness.capture.pipeline.layout import Ring
 
@@ -155,6 +156,9 @@ class WorkerSide:
             start = now()
             try:
                 message = dumps(cls, obj, protocol)
+            except BaseException as error:
+                hide(error)
+                raise
             finally:
                 end = self._pickled_until = now()
                 unpickled.pop(id(obj), None)
