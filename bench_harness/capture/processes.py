@@ -317,7 +317,7 @@ def take_over_termination() -> None:
     if capture is None:
         return
     note = capture.folder / f"{capture.identity.serial}{runtime.ENDED_BY_PARENT}"
-    signals.watch(signal.SIGTERM, lambda: _originals["_exit"](0) if note.exists() else None)
+    signals.take_back(signal.SIGTERM, lambda: _originals["_exit"](0) if note.exists() else None)
 
 
 def _send_signal(self: Any, number: int) -> None:

@@ -26,6 +26,8 @@ _real_getsignal = signal.getsignal
 _users: dict[int, _Handler] = {}
 # What to do in place of the default, once: set for a worker of torch, whose C code handles SIGTERM itself.
 _instead_of_default: dict[int, Callable[[], None]] = {}
+# Signals that C code handles: what the user installed in Python before that is not called.
+_taken: set[int] = set()
 
 
 def install() -> None:
@@ -39,12 +41,12 @@ def install() -> None:
     for number in WATCHED:
         # What Python takes for the default and the system does not is handled by C code, such as faulthandler's.
         if not (caught >> (number - 1) & 1 and _real_getsignal(number) in (None, signal.SIG_DFL)):
-            watch(number)
+            _signal(number, _real_getsignal(number))
 
 
 def _handles_sigterm() -> bool:
     """Tell whether the user's code handles SIGTERM, or blocks it in the main thread: it waits for it elsewhere then."""
-    if _users.get(signal.SIGTERM) not in (None, signal.SIG_DFL):
+    if signal.SIGTERM not in _taken and _users.get(signal.SIGTERM) not in (None, signal.SIG_DFL):
         return True
     return bool(_mask("SigBlk") >> (signal.SIGTERM - 1) & 1)
 
@@ -67,18 +69,20 @@ def uninstall() -> None:
         _real_signal(number, handler)
     _users.clear()
     _instead_of_default.clear()
+    _taken.clear()
 
 
-def watch(number: int, instead_of_default: Callable[[], None] | None = None) -> None:
-    """Handle a signal, once more where C code took it over meanwhile.
+def take_back(number: int, instead_of_default: Callable[[], None]) -> None:
+    """Handle a signal that C code took over: it ends the process, whatever handler was there before.
 
     Args:
         number: of the signal.
         instead_of_default: how the process ends where the default would end it.
     """
-    if instead_of_default is not None:
-        _instead_of_default[number] = instead_of_default
-    _signal(number, _users.get(number, _real_getsignal(number)))
+    _instead_of_default[number] = instead_of_default
+    _taken.add(number)
+    _users.setdefault(number, _real_getsignal(number))
+    _real_signal(number, _on_signal)
 
 
 def hold() -> None:
@@ -108,6 +112,7 @@ def _signal(number: int, handler: Any) -> Any:
     before = _real_signal(number, ours)
     before = _users.get(number, before)
     _users[number] = handler
+    _taken.discard(number)
     return before
 
 
@@ -118,7 +123,7 @@ def _getsignal(number: int) -> Any:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     handler = _users.get(number)
     capture = runtime.current()
-    if callable(handler):
+    if callable(handler) and number not in _taken:
         if capture is not None:
             capture.dump(f"handled {signal.Signals(number).name}")  # what the user's handler does next may end it
         try:
