@@ -91,8 +91,10 @@ class Identity:
     start_method: str | None = None
 
     def label(self) -> str:
-        """Return a name for people and files: main, train_loader-worker-0-epoch-1, ForkPoolWorker-1."""
-        if self.role == "worker":
+        """Return a name for people and files: main, train_loader-worker-0-epoch-1, worker-pid-71, ForkPoolWorker-1."""
+        if self.role == "worker" and self.worker is None:
+            label = f"worker-{self.name}"  # seen from outside
+        elif self.role == "worker":
             label = f"{self.loader or 'loader'}-worker-{self.worker}-epoch-{self.epoch}"
         else:
             number = self.serial.partition(".")[2]

@@ -94,7 +94,8 @@ def watch_running(pid: int, duration_s: float, plan: Plan) -> list[str]:
         CouldNotMeasureError: py-spy could not read it.
     """
     raw, log = plan.folder / _RAW, plan.folder / "py-spy.log"
-    command = [*_command(plan.interval_s), "--duration", str(max(1, round(duration_s))), "--output", str(raw)]
+    lasts_s = max(1, round(duration_s))
+    command = [*_command(plan.interval_s), "--duration", str(lasts_s), "--output", str(raw)]
     with log.open("wb") as said:
         subprocess.run([*command, "--pid", str(pid)], stdout=subprocess.DEVNULL, stderr=said, timeout=duration_s + 60)
     if not raw.exists():
@@ -102,7 +103,9 @@ def watch_running(pid: int, duration_s: float, plan: Plan) -> list[str]:
     for identity, stacks in _identified(pid, stacks_by_process(raw)):
         announce(plan.folder, identity)
         write_document(plan.folder / f"{identity.serial}{STACKS}", stacks)
-        state = State(identity, "py-spy", final=True, reason="watched while it ran", wall_s=seconds_watched(stacks))
+        # Threads of one name, such as those of the queues of several workers, are added up.
+        wall_s = min(seconds_watched(stacks), lasts_s)
+        state = State(identity, "py-spy", final=True, reason="watched while it ran", wall_s=wall_s)
         write_document(plan.folder / f"{identity.serial}.json", state)
     raw.unlink()
     return []
@@ -123,12 +126,8 @@ def _identified(main: int, found: dict[int, Stacks]) -> Iterator[tuple[Identity,
             yield Identity("main", pid=pid), stacks
         else:
             # torch names its workers so (torch.multiprocessing._set_thread_name).
-            worker = _process_name(pid) == "pt_data_worker"
-            role: Role = "worker" if worker else "process"
-            yield (
-                Identity(f"main.{number}", role, worker=number if worker else None, pid=pid, name=f"pid-{pid}"),
-                stacks,
-            )
+            role: Role = "worker" if _process_name(pid) == "pt_data_worker" else "process"
+            yield Identity(f"main.{number}", role, pid=pid, name=f"pid-{pid}"), stacks
 
 
 def _process_name(pid: int) -> str:

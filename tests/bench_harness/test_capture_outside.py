@@ -10,7 +10,7 @@ from bench_harness.capture import outside
 from bench_harness.capture.plan import Plan
 from bench_harness.errors import MissingPackageError
 from bench_harness.profiles.waiting_functions import THREAD_FILE
-from bench_harness.segments import Stacks
+from bench_harness.segments import Stacks, read_segments
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -38,3 +38,21 @@ def test_threads_side_by_side_are_no_longer_than_one() -> None:
     stacks.weights_s[1] = 2.5
     assert outside.seconds_watched(stacks) == 3.75
     assert outside.seconds_watched(Stacks(0.01, [], [], [])) == 0.0
+
+
+def test_processes_of_a_running_program_are_called_by_their_pids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which worker of which loader each is cannot be seen; and two threads of one name last no longer than one."""
+    frames = [("main", "a.py", 1), ("thread QueueFeederThread", THREAD_FILE, 0)]
+    stacks = Stacks(0.01, frames, [[0], [1]], [2.0, 4.0])
+    monkeypatch.setattr(outside, "stacks_by_process", lambda raw: {70: stacks, 71: stacks})
+    monkeypatch.setattr(outside, "_process_name", lambda pid: "pt_data_worker")
+    monkeypatch.setattr(outside, "_command", lambda interval_s: [])
+    monkeypatch.setattr(outside.subprocess, "run", lambda *_, **__: (tmp_path / "py-spy.json").touch())
+    outside.watch_running(70, 2.0, Plan(str(tmp_path), engine="py-spy", interval_s=0.01))
+    main, worker = read_segments(tmp_path)
+    assert main.state is not None
+    assert main.state.wall_s == 2.0
+    assert (worker.identity.role, worker.identity.worker) == ("worker", None)
+    assert worker.identity.label() == "worker-pid-71"
