@@ -111,10 +111,16 @@ def run(args: argparse.Namespace) -> int:
 def check_flags(args: argparse.Namespace) -> None:
     """Raise UsageError where flags are malformed or do not fit together."""
     check_engine(args.engine)
-    if args.sweep_workers or args.sweep_prefetch:
+    sweeps = bool(args.sweep_workers or args.sweep_prefetch)
+    if sweeps:
         sweep_settings(args)
     if args.memory_limit:
-        parse_size(args.memory_limit)
+        parse_size(args.memory_limit, "--memory-limit")
+        if not sweeps:
+            raise UsageError("--memory-limit: it caps what --sweep-workers recommends; give that too")
+    if args.calibrate and (sweeps or args.batches is not None):
+        other = "a sweep runs no engine" if sweeps else "without the engine nothing ends the target after --batches"
+        raise UsageError(f"--calibrate: {other}; leave one of them out")
     asked = [flag for flag in ("pid", "merge") if getattr(args, flag) is not None]
     given = bool(args.target or args.module)
     if len(asked) > 1 or (asked and given):

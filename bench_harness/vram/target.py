@@ -65,12 +65,12 @@ def parse_sweep(text: str) -> tuple[str, list[Any]]:
     return name, list(values) if isinstance(values, (list, tuple)) else [values]
 
 
-def parse_size(text: str) -> int:
-    """Read `16GB` (decimal), `16GiB` (binary) or a number of bytes."""
+def parse_size(text: str, flag: str = "--limit") -> int:
+    """Read `16GB` (decimal), `16GiB` (binary) or a number of bytes, given by a flag."""
     match = _SIZE.fullmatch(text.strip())
     scale = (_SCALES | _BINARY_SCALES).get(match[2]) if match else None
     if match is None or scale is None:
-        raise UsageError(f"--limit {text}: expected a size such as 16GB, 500MB or 16GiB")
+        raise UsageError(f"{flag} {text}: expected a size such as 16GB, 500MB or 16GiB")
     return int(float(match[1]) * scale)
 
 

@@ -200,6 +200,10 @@ def test_json_is_one_object_and_the_program_prints_to_stderr(bench: Bench) -> No
         (["@nobody-has-registered-this"], "nobody-has-registered-this"),
         (["--pid", "1", "script.py"], "--pid takes no target"),
         (["--merge", "."], "no folder 'segments'"),
+        (["--calibrate", "--batches", "5", "script.py"], "--calibrate"),
+        (["--calibrate", "--sweep-workers", "0,1", "script.py"], "--calibrate"),
+        (["--memory-limit", "1GB", "script.py"], "--memory-limit"),
+        (["--memory-limit", "much", "--sweep-workers", "1", "script.py"], "--memory-limit much"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
