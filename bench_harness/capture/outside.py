@@ -36,6 +36,7 @@ class Watcher:
         self._plan = plan
         self._raw = plan.folder / _RAW
         self._said = ""
+        self.left_nothing = False
 
     @contextlib.contextmanager
     def attached(self, pid: int) -> Iterator[None]:
@@ -52,7 +53,8 @@ class Watcher:
 
     def file_stacks(self) -> list[str]:
         """File what was sampled under the processes that were announced; return warnings."""
-        if not self._raw.exists():
+        self.left_nothing = not self._raw.exists()
+        if self.left_nothing:
             return [f"py-spy left nothing: {self._said or 'it said nothing'}"]
         found = stacks_by_process(self._raw)
         for segment in read_segments(self._plan.folder):

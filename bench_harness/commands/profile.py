@@ -5,6 +5,7 @@ Runs the target unmodified under supervision; writes record.json first, then pri
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -167,7 +168,7 @@ def plan_of(args: argparse.Namespace, folder: Path, overrides: Overrides | None 
 
 
 def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> supervisor.Outcome:
-    """Run the target under the plan, and note in `job` how it ended."""
+    """Run the target under the plan, and note in `job` how it ended; a failed measurement is no 0 in what returns."""
     watcher = outside.Watcher(plan) if args.engine == "py-spy" else None
     beside = watcher.attached if watcher else lambda pid: contextlib.nullcontext()
     gpus = GpuSampler()
@@ -184,7 +185,8 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
     if watcher:
         job.warnings += watcher.file_stacks()
     job.warnings += outcome.warnings
-    job.exited_well = outcome.code == 0
+    failed = watcher is not None and watcher.left_nothing
+    job.exited_well = outcome.code == 0 and not failed
     job.exit = {"code": outcome.code, "signal": outcome.signal}
     job.wall = {
         "with_engine_s": round(outcome.wall_s, 3),
@@ -192,7 +194,7 @@ def run_once(args: argparse.Namespace, job: Run, plan: Plan, target: Target) -> 
         "without_engine_s": None,
         "ratio": None,
     }
-    return outcome
+    return dataclasses.replace(outcome, code=ExitCode.NOT_MEASURED) if failed else outcome
 
 
 def _calibrate(args: argparse.Namespace, job: Run, target: Target) -> None:

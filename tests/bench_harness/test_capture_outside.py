@@ -10,6 +10,7 @@ from bench_harness.capture import outside
 from bench_harness.capture.plan import Plan
 from bench_harness.errors import MissingPackageError
 from bench_harness.profiles.waiting_functions import THREAD_FILE
+from bench_harness.record import Record
 from bench_harness.segments import Stacks, read_segments
 
 pytestmark = pytest.mark.timeout(60)
@@ -56,3 +57,23 @@ def test_processes_of_a_running_program_are_called_by_their_pids(
     assert main.state.wall_s == 2.0
     assert (worker.identity.role, worker.identity.worker) == ("worker", None)
     assert worker.identity.label() == "worker-pid-71"
+
+
+def test_a_py_spy_that_may_not_look_is_a_failed_measurement(tmp_path: Path) -> None:
+    """As in a container without ptrace: the exit code must not be that of a run that was sampled."""
+    spy = tmp_path / "py-spy"
+    spy.write_text("#!/bin/sh\necho 'Error: Permission Denied (os error 13)' >&2\nexit 1\n")
+    spy.chmod(0o700)
+    (tmp_path / "script.py").write_text("print('ran')\n")
+    code = (
+        "import sys; from bench_harness.capture import outside; from bench_harness.__main__ import main; "
+        f"outside.find_py_spy = lambda: {str(spy)!r}; "
+        "sys.exit(main(['profile', '--engine', 'py-spy', '--out', 'run', 'script.py']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=50)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "ran" in done.stdout
+    assert "Permission Denied" in done.stdout + done.stderr
+    record = Record.read(tmp_path / "run")
+    assert not record.completed
+    assert record.results["exit"] == {"code": 0, "signal": None}
