@@ -209,9 +209,14 @@ class _Driver:
             return [(False, wanted)]
         both = {key for key in wanted if abreast.is_for(key)}
         others = wanted - both
-        if both and (len(self.comparison.orders) + 1) % _SECOND_GATE_EVERY:
+        if both and ((len(self.comparison.orders) + 1) % _SECOND_GATE_EVERY or not self._second_gate_fits()):
             others = {key for key in others if self._outcomes[key].rule.must_decide}
         return [(at_once, keys) for at_once, keys in ((True, both), (False, others)) if keys]
+
+    def _second_gate_fits(self) -> bool:
+        """Tell whether the budget has rounds enough for its first look: fewer would be time lost to the first gate."""
+        round_s = sum(self._costs_s) / len(self._costs_s)
+        return self._limits.budget_s >= _SECOND_GATE_EVERY * LOOKS[0] * round_s
 
     def _measured(self, both: bool, keys: Collection[Key] | None, order: str, seed: int) -> dict[str, Taken]:
         timeout_s = self._limits.timeout_s or self._limits.budget_s

@@ -105,6 +105,18 @@ def test_a_second_gate_that_is_rarely_measured_does_not_spend_the_time_to_confir
     assert comparison.wall_s < 0.8 * limits.budget_s
 
 
+@pytest.mark.parametrize(("costs_s", "measured"), [(1.9, True), (2.1, False)])
+def test_a_second_gate_has_no_rounds_where_they_would_not_suffice_to_judge_it(costs_s: float, measured: bool) -> None:
+    """At two processes a round and every third round, five of the gate's take fifteen rounds: 57 s, or 63."""
+    clock = Clock()
+    a, b = (Drawn(name, clock, {CPU: 1.0, WALL: 1.0}, sd=0.03, costs_s=costs_s) for name in "ab")
+    wall = Rule(effect=0.1, must_decide=False)
+    compare(
+        a, b, lambda key: wall if key == WALL else Rule(effect=0.02), Limits(budget_s=60, abreast=True), clock=clock
+    )
+    assert any(wanted == {WALL} for wanted, _ in a.asked) == measured
+
+
 class Raising:
     label = "raising"
 

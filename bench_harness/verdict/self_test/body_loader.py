@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 
 _ITEMS = 64
-# Units per item, epochs by the clock: where a process takes a second to import torch, its body may take as long.
-_WITH_TORCH, _PLAIN = (100, 5), (30, 3)
+# Units per item, epochs by the clock. A process takes seconds to import torch, and an alarm thirteen rounds at least of
+# two processes on one core: in a minute these leave a body half a second.
+_WITH_TORCH, _PLAIN = (80, 2), (30, 3)
 _WORKERS = 2
 
 
