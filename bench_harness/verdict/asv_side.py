@@ -57,6 +57,8 @@ class AsvSide:
         other: those of the other side.
     """
 
+    several_at_once = False  # caches and hangs are found out once, by one process
+
     def __init__(
         self, label: str, start: Starter, root: str, caches: Caches, plans: dict[str, list[int]], own: Listing
     ) -> None:

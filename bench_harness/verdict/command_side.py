@@ -70,6 +70,7 @@ class CommandSide:
         benchmark: name of its numbers; the same on both sides.
         environment: of the command, the whole of it.
         warnings: what was odd about runs that gave numbers; each is there once.
+        several_at_once: whether it may run several times at once.
     """
 
     label: str
@@ -78,6 +79,7 @@ class CommandSide:
     benchmark: str = "command"
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     warnings: list[str] = field(default_factory=list)
+    several_at_once: bool = True
 
     def check(self) -> None:
         """Raise before anything is measured if a counter cannot be had of this command.

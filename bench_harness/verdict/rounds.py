@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from bench_harness.verdict import abreast
@@ -25,6 +25,8 @@ _RECENT_ROUNDS = 3
 _CHEAP = 0.1  # of the budget
 # Where CPU time is taken abreast, a second gate costs rounds of its own: as many as will show what it is there for.
 _SECOND_GATE_EVERY = 3
+# An alarm takes thirteen rounds at least, five of screening and eight of confirming, and most take twice as many.
+_ROUNDS_ENOUGH = 26
 SIDES = ("a", "b")
 
 
@@ -133,6 +135,7 @@ class _Driver:
         self._failing: dict[str, set[str]] = {}  # by benchmark: the sides on which it failed _TRIES times in a row
         self._lost: dict[str, set[int]] = {}  # by benchmark: the rounds in which it failed
         self._costs_s: list[float] = []
+        self._latest_at_once = 1
         self._begin_s = clock()
 
     def run(self) -> None:
@@ -179,6 +182,7 @@ class _Driver:
 
     def _time_for(self, rounds: int) -> bool:
         recent = self._costs_s[-_RECENT_ROUNDS:]
+        rounds = max(rounds, self._latest_at_once)
         return self._elapsed_s() + rounds * sum(recent) / len(recent) <= self._limits.budget_s
 
     def _elapsed_s(self) -> float:
@@ -190,18 +194,31 @@ class _Driver:
         return any(title not in titles and not self._failed(title) for title in self._tried)
 
     def _round(self) -> None:
+        """Measure a round, or as many as are measured at once."""
         begin_s = self._clock()
-        wanted = self._wanted()
-        order = "".join(self._random.sample(SIDES, 2))
-        seed = self._random.randrange(2**31)
-        for both, keys in self._parts(wanted):
-            taken = self._measured(both, keys, order, seed)
-            self._note_failures(taken)
-            if keys is None:
-                self._meet(taken["a"], taken["b"])
-            self._add(taken["a"], taken["b"], both)
-        self.comparison.orders.append(order)
-        self._costs_s.append(self._clock() - begin_s)
+        parts = self._parts(self._wanted())
+        rounds = self._at_once(parts)
+        draws = [
+            abreast.Draw("".join(self._random.sample(SIDES, 2)), self._random.randrange(2**31)) for _ in range(rounds)
+        ]
+        measured = [(both, keys, self._measured(both, keys, draws)) for both, keys in parts]
+        for number, draw in enumerate(draws):
+            for both, keys, taken in measured:
+                self._note_failures(taken[number])
+                if keys is None:
+                    self._meet(taken[number]["a"], taken[number]["b"])
+                self._add(taken[number]["a"], taken[number]["b"], both)
+            self.comparison.orders.append(draw.order)
+        self._costs_s += [(self._clock() - begin_s) / rounds] * rounds
+        self._latest_at_once = rounds
+
+    def _at_once(self, parts: list[tuple[bool, Collection[Key] | None]]) -> int:
+        """Return how many rounds are measured at once: several where one by one the budget has too few of them."""
+        alone = [both for both, _ in parts] == [True]
+        able = alone and all(side.several_at_once for side in self._sides.values())
+        if not able or self._limits.budget_s >= _ROUNDS_ENOUGH * self._costs_s[0]:
+            return 1
+        return abreast.cores()
 
     def _parts(self, wanted: set[Key] | None) -> list[tuple[bool, Collection[Key] | None]]:
         """Return what is measured in a round: whether of both sides at once, and which numbers."""
@@ -215,21 +232,24 @@ class _Driver:
 
     def _second_gate_fits(self) -> bool:
         """Tell whether the budget has rounds enough for its first look: fewer would be time lost to the first gate."""
-        round_s = sum(self._costs_s) / len(self._costs_s)
-        return self._limits.budget_s >= _SECOND_GATE_EVERY * LOOKS[0] * round_s
+        return self._limits.budget_s >= _SECOND_GATE_EVERY * LOOKS[0] * self._costs_s[0]
 
-    def _measured(self, both: bool, keys: Collection[Key] | None, order: str, seed: int) -> dict[str, Taken]:
+    def _measured(
+        self, both: bool, keys: Collection[Key] | None, draws: Sequence[abreast.Draw]
+    ) -> list[dict[str, Taken]]:
         timeout_s = self._limits.timeout_s or self._limits.budget_s
         if both and keys is not None:
-            taken = abreast.measure(self._sides, order, keys, seed, timeout_s, self._random)
-            body_s, startup_s = abreast.seconds(taken.values())
+            measured = abreast.measure(self._sides, draws, keys, timeout_s, self._random)
+            times = [abreast.seconds(taken.values()) for taken in measured]
         else:
-            taken = {name: self._sides[name].measure(keys, seed, timeout_s) for name in order}
-            body_s = sum(each.body_s for each in taken.values())
-            startup_s = sum(each.startup_s for each in taken.values())
-        self.comparison.body_s += body_s
-        self.comparison.startup_s += startup_s
-        return taken
+            measured = [
+                {name: self._sides[name].measure(keys, draw.seed, timeout_s) for name in draw.order} for draw in draws
+            ]
+            each = [one for taken in measured for one in taken.values()]
+            times = [(one.body_s, one.startup_s) for one in each]
+        self.comparison.body_s += sum(body_s for body_s, _ in times)
+        self.comparison.startup_s += sum(startup_s for _, startup_s in times)
+        return measured
 
     def _wanted(self) -> set[Key] | None:
         if not self._costs_s or self._unexplained():

@@ -60,9 +60,15 @@ class Taken:
 
 
 class Side(Protocol):
-    """Base or head. It may be measured any number of times, and no measurement may see anything of the one before."""
+    """Base or head. It may be measured any number of times, and no measurement may see anything of the one before.
+
+    Args:
+        label: what it is called.
+        several_at_once: whether one measurement may begin before another has ended.
+    """
 
     label: str
+    several_at_once: bool
 
     def measure(self, wanted: Collection[Key] | None, seed: int, timeout_s: float | None) -> Taken:
         """Measure in a fresh process.

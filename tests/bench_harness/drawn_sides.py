@@ -42,6 +42,7 @@ class Drawn:
     always_fails: dict[str, str] = field(default_factory=dict)
     seed: int = 0
     asked: list[tuple[frozenset[Key] | None, int]] = field(default_factory=list)
+    several_at_once: bool = False
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"{self.label}{self.seed}")

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drawn_sides import CPU, Clock, Drawn
@@ -20,9 +21,9 @@ from bench_harness.verdict.certificate import control_of
 from bench_harness.verdict.command_side import CommandSide
 from bench_harness.verdict.outcomes import Outcome, Samples
 from bench_harness.verdict.rounds import Limits, compare
-from bench_harness.verdict.rule import Rule
+from bench_harness.verdict.rule import Rule, Verdict
 from bench_harness.verdict.sequential import Sequential
-from bench_harness.verdict.sides import Key, Taken
+from bench_harness.verdict.sides import Key, Side, Taken
 
 pytestmark = pytest.mark.skipif(not abreast.available(), reason="processes cannot be kept on a core here")
 
@@ -46,10 +47,16 @@ def key_of(metric: str) -> Key:
     return Key("command", (), metric, "s", "lower")
 
 
+def measured(sides: Mapping[str, Side], *orders: str) -> Any:
+    """Measure a round per order; return what the sides gave in the first."""
+    draws = [abreast.Draw(order, seed) for seed, order in enumerate(orders)]
+    return abreast.measure(sides, draws, {key_of("cpu_s")}, 60, random.Random(1))[0]
+
+
 def test_both_share_a_core_at_the_same_time(tmp_path: Path) -> None:
     sides = {name: command(tmp_path, name) for name in ("a", "b")}
     before = os.sched_getaffinity(0)
-    taken = abreast.measure(sides, "ba", {key_of("cpu_s")}, 0, 60, random.Random(1))
+    taken = measured(sides, "ba")
     assert set(taken) == {"a", "b"}
     assert all(set(each.values) == {key_of("cpu_s")} for each in taken.values())  # not wall time
     (begin_a, end_a, core_a), (begin_b, end_b, core_b) = (
@@ -84,9 +91,52 @@ def test_wall_time_and_memory_are_measured_alone(tmp_path: Path) -> None:
     assert CPU in comparison.left_out
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_several_rounds_at_once_have_a_core_each(tmp_path: Path) -> None:
+    sides = {name: command(tmp_path, name) for name in ("a", "b")}
+    measured(sides, "ab", "ba")
+    spans = {name: [line.split(maxsplit=2) for line in (tmp_path / name).read_text().splitlines()] for name in "ab"}
+    assert {name: len(lines) for name, lines in spans.items()} == {"a": 2, "b": 2}
+    cores = {name: sorted(core for _, _, core in lines) for name, lines in spans.items()}
+    assert cores["a"] == cores["b"]
+    assert len(set(cores["a"])) == 2
+    every = [(float(begin), float(end)) for lines in spans.values() for begin, end, _ in lines]
+    assert max(begin for begin, _ in every) < min(end for _, end in every)
+
+
+@pytest.mark.parametrize(("costs_s", "able", "at_once"), [(3.0, True, True), (3.0, False, False), (0.03, True, False)])
+def test_rounds_that_take_long_are_measured_several_at_once(
+    monkeypatch: pytest.MonkeyPatch, costs_s: float, able: bool, at_once: bool
+) -> None:
+    """Two processes of 3 s leave ten rounds a minute, where an alarm takes thirteen."""
+    clock = Clock()
+    asked: list[int] = []
+
+    def measure(sides: Any, draws: Any, keys: Any, timeout_s: float, chance: random.Random) -> list[dict[str, Taken]]:
+        asked.append(len(draws))
+        begin_s = clock.now_s
+        taken = [{name: sides[name].measure(keys, draw.seed, timeout_s) for name in draw.order} for draw in draws]
+        clock.now_s = begin_s + 2 * costs_s  # all of them at the same time
+        return taken
+
+    monkeypatch.setattr(abreast, "measure", measure)
+    monkeypatch.setattr(abreast, "cores", lambda: 2)
+    a, b = (
+        Drawn(name, clock, {CPU: mean}, 0.01, costs_s, several_at_once=able) for name, mean in (("a", 1), ("b", 1.1))
+    )
+    comparison = compare(a, b, lambda key: Rule(effect=0.02), Limits(budget_s=60, abreast=True), clock=clock)
+    assert set(asked) == ({2} if at_once else {1})
+    (outcome,) = comparison.outcomes
+    assert len(comparison.orders) - 1 == sum(asked)
+    assert 0 <= sum(asked) - outcome.rounds <= int(at_once)  # the other of the two that decided may be one too many
+    found = outcome.judgement is not None and outcome.judgement.verdict is Verdict.REGRESSION
+    assert found == (at_once or costs_s < 1)
+    assert comparison.wall_s <= 60
+
+
 def test_a_failure_is_pinned_to_its_side(tmp_path: Path) -> None:
     sides = {"a": command(tmp_path, "a"), "b": CommandSide("b", [sys.executable, "-c", "raise SystemExit(3)"])}
-    taken = abreast.measure(sides, "ab", {key_of("cpu_s")}, 0, 60, random.Random(1))
+    taken = measured(sides, "ab")
     assert not taken["a"].failures
     assert "exit code 3" in taken["b"].failures["command"]
 
@@ -119,6 +169,7 @@ def test_a_second_gate_has_no_rounds_where_they_would_not_suffice_to_judge_it(co
 
 class Raising:
     label = "raising"
+    several_at_once = False
 
     def measure(self, wanted: Collection[Key] | None, seed: int, timeout_s: float | None) -> Taken:
         raise RuntimeError("of a side")
@@ -128,7 +179,7 @@ def test_where_one_side_raises_the_other_is_ended(tmp_path: Path) -> None:
     sleeper = CommandSide("a", [sys.executable, "-c", "import time; time.sleep(60)"])
     begin_s = time.monotonic()
     with pytest.raises(RuntimeError, match="of a side"):
-        abreast.measure({"b": Raising(), "a": sleeper}, "ba", {key_of("cpu_s")}, 0, 60, random.Random(1))
+        measured({"b": Raising(), "a": sleeper}, "ba")
     assert time.monotonic() - begin_s < 30
 
 
