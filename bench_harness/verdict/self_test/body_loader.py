@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 _ITEMS = 64
 # Units per item, epochs by the clock. A process takes seconds to import torch, and an alarm thirteen rounds at least of
-# two processes on one core: in a minute these leave a body half a second.
-_WITH_TORCH, _PLAIN = (80, 2), (30, 3)
+# two processes on one core: in a minute these leave a body some tenths of a second.
+_WITH_TORCH, _PLAIN = (80, 1), (30, 3)
 _WORKERS = 2
 
 
