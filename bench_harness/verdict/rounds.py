@@ -27,6 +27,8 @@ _CHEAP = 0.1  # of the budget
 _SECOND_GATE_EVERY = 3
 # An alarm takes thirteen rounds at least, five of screening and eight of confirming, and most take twice as many.
 _ROUNDS_ENOUGH = 26
+# Four processes of what may be a training run: more would want memory that nobody has asked about.
+_MOST_AT_ONCE = 2
 SIDES = ("a", "b")
 
 
@@ -213,12 +215,14 @@ class _Driver:
         self._latest_at_once = rounds
 
     def _at_once(self, parts: list[tuple[bool, Collection[Key] | None]]) -> int:
-        """Return how many rounds are measured at once: several where one by one the budget has too few of them."""
+        """Return how many rounds are measured at once: two where one by one the budget has too few of them."""
         alone = [both for both, _ in parts] == [True]
         able = alone and all(side.several_at_once for side in self._sides.values())
         if not able or self._limits.budget_s >= _ROUNDS_ENOUGH * self._costs_s[0]:
             return 1
-        return abreast.cores()
+        most = self._limits.rounds_max
+        left = _MOST_AT_ONCE if most is None else max(1, most - len(self.comparison.orders))
+        return min(abreast.cores(), _MOST_AT_ONCE, left)
 
     def _parts(self, wanted: set[Key] | None) -> list[tuple[bool, Collection[Key] | None]]:
         """Return what is measured in a round: whether of both sides at once, and which numbers."""

@@ -120,7 +120,7 @@ def test_rounds_that_take_long_are_measured_several_at_once(
         return taken
 
     monkeypatch.setattr(abreast, "measure", measure)
-    monkeypatch.setattr(abreast, "cores", lambda: 2)
+    monkeypatch.setattr(abreast, "cores", lambda: 64)
     a, b = (
         Drawn(name, clock, {CPU: mean}, 0.01, costs_s, several_at_once=able) for name, mean in (("a", 1), ("b", 1.1))
     )
@@ -132,6 +132,15 @@ def test_rounds_that_take_long_are_measured_several_at_once(
     found = outcome.judgement is not None and outcome.judgement.verdict is Verdict.REGRESSION
     assert found == (at_once or costs_s < 1)
     assert comparison.wall_s <= 60
+
+
+def test_rounds_at_once_are_no_more_than_the_user_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(abreast, "cores", lambda: 1 if len(os.sched_getaffinity(0)) < 2 else 64)
+    a, b = (Drawn(name, clock, {CPU: 1.0}, 0.05, 3.0, several_at_once=True) for name in "ab")
+    limits = Limits(budget_s=60, rounds_max=4, abreast=True)
+    comparison = compare(a, b, lambda key: Rule(effect=0.001), limits, clock=clock)
+    assert len(comparison.orders) == 4
 
 
 def test_a_failure_is_pinned_to_its_side(tmp_path: Path) -> None:
