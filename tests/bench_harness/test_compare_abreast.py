@@ -29,13 +29,11 @@ pytestmark = pytest.mark.skipif(not abreast.available(), reason="processes canno
 
 WALL = Key("body", (), "wall_s", "s", "lower")
 SIZE = Key("body", (), "value", "bytes", "lower")
-# Appends when it begins and ends, and the cores it may use.
+# Writes the cores it may use.
 SCRIPT = """
-import os, sys, time
-begin = time.monotonic()
-sum(range(3_000_000))
-with open(sys.argv[1], "a") as file:
-    file.write(f"{begin} {time.monotonic()} {sorted(os.sched_getaffinity(0))}\\n")
+import os, sys
+with open(sys.argv[1], "w") as file:
+    file.write(f"{sorted(os.sched_getaffinity(0))}")
 """
 
 
@@ -53,20 +51,37 @@ def measured(sides: Mapping[str, Side], *orders: str) -> Any:
     return abreast.measure(sides, draws, {key_of("cpu_s")}, 60, random.Random(1))[0]
 
 
-def test_both_share_a_core_at_the_same_time(tmp_path: Path) -> None:
+class Meeting:
+    """A side whose measurements wait for one another, as long as it takes: only all at the same time come through."""
+
+    def __init__(self, name: str, barrier: threading.Barrier) -> None:
+        self.label, self.several_at_once = name, True
+        self.cores: list[tuple[int, ...]] = []
+        self._barrier = barrier
+
+    def measure(self, wanted: Collection[Key] | None, seed: int, timeout_s: float | None) -> Taken:
+        self.cores.append(tuple(sorted(os.sched_getaffinity(0))))  # of this thread
+        self._barrier.wait(timeout_s)
+        return Taken({key_of("cpu_s"): 1.0})
+
+
+def test_processes_of_both_share_a_core(tmp_path: Path) -> None:
     sides = {name: command(tmp_path, name) for name in ("a", "b")}
     before = os.sched_getaffinity(0)
     taken = measured(sides, "ba")
     assert set(taken) == {"a", "b"}
     assert all(set(each.values) == {key_of("cpu_s")} for each in taken.values())  # not wall time
-    (begin_a, end_a, core_a), (begin_b, end_b, core_b) = (
-        (tmp_path / name).read_text().split(maxsplit=2) for name in ("a", "b")
-    )
+    core_a, core_b = ((tmp_path / name).read_text() for name in ("a", "b"))
     assert core_a == core_b
     assert core_a.count(",") == 0
-    assert float(begin_a) < float(end_b)
-    assert float(begin_b) < float(end_a)
     assert os.sched_getaffinity(0) == before
+
+
+def test_both_are_measured_at_the_same_time() -> None:
+    barrier = threading.Barrier(2)
+    sides = {name: Meeting(name, barrier) for name in ("a", "b")}
+    measured(sides, "ba")
+    assert sides["a"].cores == sides["b"].cores
 
 
 def test_wall_time_and_memory_are_measured_alone(tmp_path: Path) -> None:
@@ -92,16 +107,13 @@ def test_wall_time_and_memory_are_measured_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
-def test_several_rounds_at_once_have_a_core_each(tmp_path: Path) -> None:
-    sides = {name: command(tmp_path, name) for name in ("a", "b")}
+def test_several_rounds_at_once_have_a_core_each() -> None:
+    barrier = threading.Barrier(4)
+    sides = {name: Meeting(name, barrier) for name in ("a", "b")}
     measured(sides, "ab", "ba")
-    spans = {name: [line.split(maxsplit=2) for line in (tmp_path / name).read_text().splitlines()] for name in "ab"}
-    assert {name: len(lines) for name, lines in spans.items()} == {"a": 2, "b": 2}
-    cores = {name: sorted(core for _, _, core in lines) for name, lines in spans.items()}
-    assert cores["a"] == cores["b"]
-    assert len(set(cores["a"])) == 2
-    every = [(float(begin), float(end)) for lines in spans.values() for begin, end, _ in lines]
-    assert max(begin for begin, _ in every) < min(end for _, end in every)
+    assert sorted(sides["a"].cores) == sorted(sides["b"].cores)
+    assert [len(cores) for cores in sides["a"].cores] == [1, 1]
+    assert len(set(sides["a"].cores)) == 2
 
 
 @pytest.mark.parametrize(("costs_s", "able", "at_once"), [(3.0, True, True), (3.0, False, False), (0.03, True, False)])
