@@ -2,6 +2,7 @@
 
     python docs/make/verdict_peers.py [--trials 3] [--planted 0 0.05 0.10] [--effect 0.02] [--tools ours hyperfine ...]
                                       [--seed 0] [--json FILE]
+    python docs/make/verdict_peers.py --show FILE
 
 One function of pure Python, `work(units)`, in a toy repository of which each planted slowdown is a commit: it does that
 much more of the same work. Each tool sees it in its own way:
@@ -14,7 +15,8 @@ much more of the same work. Each tool sees it in its own way:
 
 Trials go round all tools and slowdowns in random order. A tool that is not installed is named and left out. Seconds are
 wall time of all that the tool does for one verdict, with its starts, without building asv's environments. Slowdowns are
-of the work; whole processes also start an interpreter, which is a twentieth here.
+of the work; whole processes also start an interpreter, which is a twentieth here. --show prints the table of
+verdicts that --json has written, and tries nothing.
 
 Exit codes: 0 printed, 2 bad input, 3 a tool could not be run.
 """
@@ -203,11 +205,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS))
     parser.add_argument("--seed", type=int, default=0, help="of the order")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict here")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print the table of what --json has written, only")
     options = parser.parse_args(arguments)
     if options.trials < 1 or not 0 < options.effect < 1 or not all(0 <= each < 10 for each in options.planted):
         parser.error(
             "--trials takes 1 or more, --effect a fraction such as 0.02, --planted 0 or fractions such as 0.05"
         )
+    if options.show:
+        print_table(kept(options.show))
+        return 0
     missing = [name for name in options.tools if not TOOLS[name][1]()]
     for name in missing:
         print(f"{name}: not installed, left out", file=sys.stderr)
@@ -221,6 +227,19 @@ def main(arguments: list[str]) -> int:
         options.json.write_text(json.dumps({"argv": arguments, "verdicts": verdicts}, indent=1) + "\n")
     print_table(verdicts)
     return 0
+
+
+def kept(path: Path) -> list[dict[str, Any]]:
+    """Return the verdicts that --json wrote.
+
+    Raises:
+        CouldNotRun: it is not such a file.
+    """
+    try:
+        verdicts = json.loads(path.read_text())["verdicts"]
+        return [{name: each[name] for name in ("rule", "planted", "alarm", "wall_s")} for each in verdicts]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CouldNotRun(f"--show {path}: not what --json writes: {error}") from error
 
 
 def prepare_asv(toy: Toy, planted: list[float]) -> None:

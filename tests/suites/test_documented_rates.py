@@ -1,8 +1,10 @@
-"""The rates of the self-test in docs/compare.md are those of the verdicts under profiles/, and those are there."""
+"""The rates of the self-test, and of other tools, in docs/compare.md are those of the verdicts under profiles/."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,13 @@ from bench_harness.verdict.self_test.rates import is_found, rates
 from bench_harness.verdict.self_test.trials import FILE_NAME, read
 
 ROOT = Path(__file__).parents[2]
+PEERS = sorted((ROOT / "profiles" / "verdict-peers").glob("*.json"))
 FOLDERS = sorted(path.parent for path in (ROOT / "profiles" / "self-test").glob("*/record.json"))
 
 
 def test_there_are_some() -> None:
     assert FOLDERS
+    assert PEERS
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -39,4 +43,14 @@ def test_the_docs_show_its_table(folder: Path, capsys: pytest.CaptureFixture[str
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     docs = (ROOT / "docs" / "compare.md").read_text()
     assert len(rows) > 2
+    assert [row for row in rows if row not in docs] == []
+
+
+@pytest.mark.parametrize("path", PEERS, ids=lambda path: path.stem)
+def test_the_docs_show_the_verdicts_of_other_tools(path: Path) -> None:
+    command = [sys.executable, str(ROOT / "docs" / "make" / "verdict_peers.py"), "--show", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    rows = done.stdout.splitlines()
+    assert any(row.startswith("| bench compare |") for row in rows)
+    docs = (ROOT / "docs" / "compare.md").read_text()
     assert [row for row in rows if row not in docs] == []

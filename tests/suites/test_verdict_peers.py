@@ -65,3 +65,12 @@ def test_bad_input_is_one_line(peers: ModuleType, capsys: pytest.CaptureFixture[
         peers.main(["--trials", "0"])
     assert left.value.code == 2
     assert "--trials takes 1 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"verdicts": [{"rule": "x"}]}'])
+def test_a_file_that_holds_no_verdicts_is_one_line(peers: ModuleType, tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "verdicts.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(peers.CouldNotRun, match="not what --json writes"):
+        peers.main(["--show", str(path)])
