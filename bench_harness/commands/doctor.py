@@ -58,7 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar="S",
-        help="end it too where a worker hangs that long, at its start or at one batch (default: 60)",
+        help="end it too where a worker hangs that long, at its start or at one batch (default: 60), or where nothing "
+        "of it runs for five times that",
     )
     add("--all", action="store_true", help="show what is fine, too")
     add("--out", type=Path, metavar="DIR", help="write record.json here (default: a new folder below profiles/)")

@@ -17,7 +17,13 @@ from bench_harness.record import Record
 
 SCRIPT = Path(__file__).parent / "targets" / "hazards.py"
 # Argument of the target: further options.
-HAZARDS = {"several": [], "raises": [], "hang": ["--patience", "2"], "idle": ["--patience", "3"]}
+HAZARDS = {
+    "several": [],
+    "raises": [],
+    "hang": ["--patience", "2"],
+    "idle": ["--patience", "3"],
+    "rests": ["--patience", "2"],
+}
 DOCTOR = (sys.executable, "-m", "bench_harness", "doctor")
 pytestmark = pytest.mark.timeout(120)
 
@@ -122,6 +128,14 @@ def test_a_worker_that_nobody_asks_for_a_batch_does_not_hang(seen: Callable[[str
     found = seen("idle")
     assert found.finding("hang")["level"] is None
     assert (found.code, found.loader("train_loader")["batches"]) == (0, 2)
+
+
+def test_a_main_process_that_hangs_is_ended_and_named(seen: Callable[[str], Seen]) -> None:
+    found = seen("rests")
+    hang = found.finding("hang")
+    assert hang["seen"] == "main: nothing ran and no batch was handed out for 10 s"
+    assert (hang["level"], found.code) == ("fatal", 3)
+    assert found.loader("train_loader")["batches"] == 1
 
 
 def test_without_a_target_the_machine_is_looked_at(tmp_path: Path) -> None:

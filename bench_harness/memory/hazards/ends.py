@@ -14,7 +14,7 @@ class Ended:
     Args:
         code: exit code as a shell reports it; signal: the name of what killed the target.
         exception: one line about the exception that ended it.
-        hung: workers that came no further, in words; then the target was ended by us.
+        hung: who came no further, in words; then the target was ended by us.
         deaths: rows of capture.endings.deaths_of.
         has_workers: whether a DataLoader with workers was iterated.
         unseen: names of loaders with workers that could not be looked at.
@@ -44,8 +44,8 @@ def check_ended(ended: Ended) -> list[Finding]:
 
 
 def _hung(ended: Ended) -> Finding:
-    why = "the target would wait for it for ever; it was ended here"
-    do = "what is said below about threads; `py-spy dump --pid PID` of a worker shows where it waits; --patience S"
+    why = "the target would wait for ever; it was ended here"
+    do = "what is said below about threads; `py-spy dump --pid PID` shows where a process waits; --patience S"
     return Finding("hang", "fatal", "; ".join(ended.hung), why, do)
 
 

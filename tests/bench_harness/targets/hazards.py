@@ -81,11 +81,20 @@ def idle() -> None:
     exhaust(train_loader)
 
 
+def rests() -> None:
+    """The main process waits for ever, for nobody."""
+    train_loader = DataLoader(Images(), 4, num_workers=2, multiprocessing_context="fork")
+    for _ in train_loader:
+        threading.Event().wait(600)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "several":
         several()
     elif sys.argv[1] == "idle":
         idle()
+    elif sys.argv[1] == "rests":
+        rests()
     else:
         train_loader = DataLoader(Images(sys.argv[1]), 4, num_workers=2, multiprocessing_context="fork", timeout=100)
         exhaust(train_loader)
