@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import sqlite3
@@ -19,7 +20,7 @@ from bench_harness.memory.hazards import machine as machine_module
 from bench_harness.memory.hazards.ends import Ended, check_ended
 from bench_harness.memory.hazards.findings import Finding, size
 from bench_harness.memory.hazards.handles import Handle, find_handles
-from bench_harness.memory.hazards.loader import LoaderFacts, WorkerFacts, lightning_runs
+from bench_harness.memory.hazards.loader import LoaderFacts, WorkerFacts, lightning_runs, look_at_loader
 from bench_harness.memory.hazards.machine import MachineFacts, container, cpu_quota, gather_machine
 from bench_harness.memory.hazards.pickled import Pickled, pickled
 from bench_harness.memory.hazards.threads import Thread, loaded_libraries, other_threads
@@ -368,3 +369,15 @@ def test_sizes_in_words() -> None:
         "812 MB",
         "3.14 GB",
     ]
+
+
+def test_free_memory_is_what_the_control_groups_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of a group is shared by all that is in it; the machine's free memory knows of no group."""
+    data = pytest.importorskip("torch.utils.data")
+    monkeypatch.setattr("bench_harness.memory.hazards.loader.available_bytes", lambda: 3 * GB)
+    facts = look_at_loader(data.DataLoader([1, 2], num_workers=1), "loader", [], base_pss_bytes=GB)
+    assert facts.available_bytes == 3 * GB
+    fetched = dataclasses.replace(facts, memory_limit_bytes=64 * GB, workers=[WorkerFacts(0, uss_bytes=5 * GB)])
+    finding = loader_checks.check_memory(fetched)
+    assert finding is not None
+    assert finding.level == "fatal"

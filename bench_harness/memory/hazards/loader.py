@@ -11,6 +11,7 @@ from bench_harness.memory.hazards.handles import Handle
 from bench_harness.memory.hazards.machine import open_files_limit, shm_bytes, usable_cpus
 from bench_harness.memory.hazards.pickled import Pickled, pickled
 from bench_harness.memory.hazards.threads import Thread, other_threads
+from bench_harness.memory.headroom import available_bytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class LoaderFacts:
         shm_free_bytes: of /dev/shm.
         cuda_initialized: whether torch has a CUDA context in the process.
         keeps_workers: whether Lightning runs the loop: it keeps the workers of all loaders alive together.
-        base_pss_bytes: of the process; available_bytes: free on the machine then.
+        base_pss_bytes: of the process; available_bytes: what the machine and its control groups had left then.
         memory_limit_bytes: of the control group.
         cpus: that may be used.
         batch_tensors, batch_bytes: of the last batch looked at; None without batches.
@@ -100,7 +101,6 @@ def look_at_loader(loader: Any, name: str, handles: Sequence[Handle], *, base_ps
 
     torch: Any = sys.modules["torch"]
     method = start_method(loader)
-    memory = environment.collect_memory()
     return LoaderFacts(
         name=name,
         dataset=type(loader.dataset).__name__,
@@ -119,8 +119,8 @@ def look_at_loader(loader: Any, name: str, handles: Sequence[Handle], *, base_ps
         cuda_initialized=bool(torch.cuda.is_initialized()),
         keeps_workers=lightning_runs(),
         base_pss_bytes=base_pss_bytes,
-        available_bytes=memory["available_bytes"],
-        memory_limit_bytes=memory["cgroup_limit_bytes"],
+        available_bytes=available_bytes(),
+        memory_limit_bytes=environment.cgroup_limit_bytes(),
         cpus=usable_cpus(),
     )
 
