@@ -24,7 +24,8 @@ from bench_harness.run_folders import keep_record, refuse_foreign_record, run_fo
 from bench_harness.verdict import abreast, compared_files, results
 from bench_harness.verdict.asv_commits import commit_pair
 from bench_harness.verdict.certificate import LoadMeter, certificate
-from bench_harness.verdict.command_side import CLOCKS, UNITS, CommandSide, parse_command
+from bench_harness.verdict.command_side import CommandSide, parse_command
+from bench_harness.verdict.metrics import CLOCKS, UNITS
 from bench_harness.verdict.pair import Pair
 from bench_harness.verdict.rounds import Comparison, Limits, Progress, compare
 from bench_harness.verdict.rule_choice import choose_rule

@@ -11,7 +11,8 @@ from bench_harness.errors import CouldNotMeasureError, NothingMeasuredError
 from bench_harness.verdict.asv_process import list_suite
 from bench_harness.verdict.asv_project import Commit, Installed, Project
 from bench_harness.verdict.asv_side import AsvSide, Caches
-from bench_harness.verdict.asv_suite import CLOCKS, Listing, check_regex, listing
+from bench_harness.verdict.asv_suite import Listing, check_regex, listing
+from bench_harness.verdict.metrics import CLOCKS
 from bench_harness.verdict.pair import Pair
 
 PLAN = ("samples_to_warm_up", "samples", "calls_in_each")

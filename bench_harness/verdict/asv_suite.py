@@ -15,10 +15,10 @@ from bench_harness.errors import UsageError
 from bench_harness.history.asv_results import param_label
 from bench_harness.optional import require
 from bench_harness.verdict.asv_process import Run
+from bench_harness.verdict.metrics import CLOCKS
 from bench_harness.verdict.sides import Key
 
 TIMED = ("time", "timeraw")
-CLOCKS = ("cpu_s", "wall_s")
 _METRICS = {"mem": ("size_bytes", "bytes"), "peakmem": ("peak_rss_bytes", "bytes")}
 
 

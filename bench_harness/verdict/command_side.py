@@ -13,20 +13,11 @@ from pathlib import Path
 from bench_harness.errors import CouldNotMeasureError, UsageError
 from bench_harness.memory.sampler import TreeSampler
 from bench_harness.verdict import counters
+from bench_harness.verdict.metrics import CLOCKS, COUNTERS, UNITS
 from bench_harness.verdict.one_run import Ran, run_once
 from bench_harness.verdict.own_numbers import VARIABLE, read_own_numbers
-from bench_harness.verdict.rule_choice import COUNTERS
 from bench_harness.verdict.sides import Key, Taken
 
-UNITS = {
-    "cpu_s": "s",
-    "wall_s": "s",
-    "peak_pss_bytes": "bytes",
-    "instructions": "",
-    "calls": "",
-    "allocations": "",
-}
-CLOCKS = ("cpu_s", "wall_s")
 _PSS_EVERY_S = 0.01
 _OF_A_SHELL = {"|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1"}
 

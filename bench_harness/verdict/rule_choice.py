@@ -6,10 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from bench_harness.config import Config
+from bench_harness.verdict.metrics import COUNTERS
 from bench_harness.verdict.rule import Rule
 from bench_harness.verdict.sides import Key
-
-COUNTERS = ("instructions", "calls", "allocations")
 
 
 @dataclass(frozen=True)

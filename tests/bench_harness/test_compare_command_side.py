@@ -12,7 +12,8 @@ import pytest
 
 from bench_harness.errors import CouldNotMeasureError, UsageError
 from bench_harness.verdict import counters
-from bench_harness.verdict.command_side import UNITS, CommandSide, parse_command
+from bench_harness.verdict.command_side import CommandSide, parse_command
+from bench_harness.verdict.metrics import UNITS
 from bench_harness.verdict.one_run import Ran, run_once
 from bench_harness.verdict.own_numbers import read_own_numbers
 from bench_harness.verdict.sides import Taken

@@ -4,7 +4,7 @@ import argparse
 
 from bench_harness.config import parse_effect
 from bench_harness.errors import UsageError
-from bench_harness.verdict.command_side import CLOCKS
+from bench_harness.verdict.metrics import CLOCKS
 from bench_harness.verdict.rounds import Limits
 from bench_harness.verdict.self_test.trials import Plan
 from bench_harness.verdict.self_test.workloads import WORKLOADS
