@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from bench_harness.report import compare_text, self_test_text
 from bench_harness.run_folders import keep_record, refuse_foreign_record, run_folder
 from bench_harness.verdict import abreast, compared_files, results
 from bench_harness.verdict.asv_commits import commit_pair
+from bench_harness.verdict.asv_suite import METRICS
 from bench_harness.verdict.certificate import LoadMeter, certificate
 from bench_harness.verdict.command_side import CommandSide, parse_command
 from bench_harness.verdict.metrics import CLOCKS, UNITS
@@ -50,9 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--b", metavar="CMD", help="head: a command, in quotes")
     add("--shell", action="store_true", help="run the commands by /bin/sh (default: without a shell)")
     add("--name", default="command", metavar="NAME", help="name of the benchmark that two commands are")
-    metrics = f"{', '.join(UNITS)} (repeatable; default: cpu_s and wall_s)"
     add(
-        "--metric", action="append", metavar="NAME", help=f"what to compare of each process and its children: {metrics}"
+        "--metric",
+        action="append",
+        metavar="NAME",
+        help=f"what to compare of each process and its children: {', '.join(UNITS)}; of two commits also what "
+        f"benchmarks return: {', '.join(METRICS[len(UNITS) :])} (repeatable; default: clocks, and what they return)",
     )
     add(
         "--effect",
@@ -155,7 +159,7 @@ def sides_of(args: argparse.Namespace, limits: Limits) -> Iterator[Pair]:
         UsageError: it is neither, or flags of one go with the other.
     """
     for_commits = {"--bench": args.bench, "--environment": args.environment, "--asv-config": args.asv_config}
-    for_commands = {"--a": args.a, "--b": args.b, "--metric": args.metric, "--shell": args.shell}
+    for_commands = {"--a": args.a, "--b": args.b, "--shell": args.shell}
     given = for_commits if args.base is None else for_commands
     wrong = next((flag for flag, value in given.items() if value), None)
     if wrong:
@@ -171,6 +175,7 @@ def sides_of(args: argparse.Namespace, limits: Limits) -> Iterator[Pair]:
             config=args.asv_config,
             bench=args.bench,
             environment=args.environment,
+            metrics=_known(args.metric or (), METRICS),
             timeout_s=limits.timeout_s or limits.budget_s,
             say=lambda line: print(f"bench: {line}", file=sys.stderr, flush=True),
         ) as pair:
@@ -212,10 +217,7 @@ def command_pair(args: argparse.Namespace) -> Pair:
     """
     if not args.a or not args.b:
         raise UsageError("two sides to compare: BASE HEAD, two commits, or --a 'BASE COMMAND' --b 'HEAD COMMAND'")
-    metrics = tuple(dict.fromkeys(args.metric or CLOCKS))
-    for metric in metrics:
-        if metric not in UNITS:
-            raise UsageError(f"--metric {metric}: {nearest(metric, UNITS)}")
+    metrics = _known(args.metric or CLOCKS, UNITS)
     warnings: list[str] = []
     a, b = (
         CommandSide(text, parse_command(text, shell=args.shell), metrics, args.name, warnings=warnings)
@@ -224,6 +226,18 @@ def command_pair(args: argparse.Namespace) -> Pair:
     for side in (a, b):
         side.check()
     return Pair(a, b, metrics, warnings=lambda: warnings)
+
+
+def _known(metrics: Collection[str], known: Collection[str]) -> tuple[str, ...]:
+    """Return metrics, each once.
+
+    Raises:
+        UsageError: one is unknown.
+    """
+    for metric in metrics:
+        if metric not in known:
+            raise UsageError(f"--metric {metric}: {nearest(metric, known)}")
+    return tuple(dict.fromkeys(metrics))
 
 
 def parse_seconds(text: str, flag: str) -> float:

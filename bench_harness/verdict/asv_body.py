@@ -5,8 +5,10 @@ standard library, from Python 3.8 on. The request says what to do:
 
     {"mode": "list", "root": the benchmark folder, "log": file for whatever is printed}
     {"mode": "run", ..., "jobs": [{"job": 3, "name", "index", "kind", "folder", "cache": true, "plan": [2, 8, 100] or
-     null, "plan_only": false}]}        index: of the combination of parameters or null; plan: [samples to warm up,
-                                        samples, calls in each], null where it is to be found out
+     null, "plan_only": false, "way": null, "calls": 1}]}
+                                        index: of the combination of parameters or null; plan: [samples to warm up,
+                                        samples, calls in each], null where it is to be found out; way: how to count
+                                        how many calls (asv_counting), null where they are timed
 
 One line of JSON per event goes to the standard output, at once: what was running when the process ended is known.
 """
@@ -28,11 +30,12 @@ from typing import Any, Callable, Iterator  # noqa: UP035  (Python 3.8)
 # Python puts the folder of this script first: the suite must not find our modules there.
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  (the whole file: pathlib is start-up time)
 if __name__ == "__main__":
+    import asv_counting  # type: ignore[import-not-found]
     import asv_timing  # type: ignore[import-not-found]
 
     sys.path[:] = [entry for entry in sys.path if entry != _HERE]
 elif __package__:
-    from bench_harness.verdict import asv_timing
+    from bench_harness.verdict import asv_counting, asv_timing
 # Else a process that a benchmark spawned imports its parent's main script again, and needs nothing of it.
 
 Emit = Callable[..., None]
@@ -173,6 +176,9 @@ def _measure(benchmark: Any, job: dict[str, Any]) -> dict[str, Any]:
             value = min(value, _own_peak_bytes())
         return {"event": "done", "values": {"value": value}, "body_s": time.perf_counter() - began}
     sampler = asv_timing.sampler_of(benchmark, raw=job["kind"] == "timeraw")
+    if job.get("way"):
+        # No seconds, whose digits are other work each time.
+        return {"event": "done", "values": asv_counting.counted(sampler, job["way"], job.get("calls", 1))}
     plan = job["plan"] or sampler.plan()
     if job["plan_only"]:
         return {"event": "planned", "plan": plan, "body_s": sampler.body_s}

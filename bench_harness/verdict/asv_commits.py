@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench_harness.errors import CouldNotMeasureError, NothingMeasuredError
+from bench_harness.verdict import asv_ways
 from bench_harness.verdict.asv_process import list_suite
 from bench_harness.verdict.asv_project import Commit, Installed, Project
 from bench_harness.verdict.asv_side import AsvSide, Caches
@@ -26,6 +27,7 @@ def commit_pair(
     config: Path | None = None,
     bench: str | None = None,
     environment: str | None = None,
+    metrics: Sequence[str] = (),
     timeout_s: float | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Pair]:
@@ -38,15 +40,18 @@ def commit_pair(
         config: the asv configuration; None: the one in the working folder.
         bench: asv's --bench; None: all benchmarks.
         environment: of the matrix, or asv's type:python; None: the first of the matrix.
+        metrics: of asv_suite.METRICS; none: the clocks, and what tracks and memory benchmarks return.
         timeout_s: for one benchmark, where asv's own is longer; None: asv's own.
         say: takes one line of progress.
 
     Raises:
         UsageError, ConfigError: what is asked for is not there.
+        MissingPackageError: what counts a metric is not installed.
         CouldNotMeasureError: base cannot be built.
         NothingMeasuredError: `bench` selects nothing, or the suite can be listed on neither side.
     """
     check_regex(bench)
+    asv_ways.check(metrics)
     project = Project(config)
     commits = project.commit(base), project.commit(head)
     environments = project.place(*commits, environment)
@@ -57,17 +62,18 @@ def commit_pair(
         if installed[0].failure is not None:
             raise CouldNotMeasureError(f"base {commits[0].label}: {installed[0].failure}")
         a, b = (
-            _side(project, commit, each, plans, bench, stack) for commit, each in zip(commits, installed, strict=True)
+            _side(project, commit, each, plans, stack, bench, metrics)
+            for commit, each in zip(commits, installed, strict=True)
         )
         a.other, b.other = b.own, a.own
-        _refuse_nothing(a.own, b.own, bench)
+        _refuse_nothing(a.own, b.own, bench, metrics)
         for side in (a, b):
             side.prepare(timeout_s)
         notes = _notes(project, commits[1], environment)
         yield Pair(
             a,
             b,
-            CLOCKS,
+            tuple(metrics) or CLOCKS,
             base_commit=commits[0].hash,
             head_commit=commits[1].hash,
             build_s=sum(each.seconds for each in installed),
@@ -92,27 +98,30 @@ def _side(
     commit: Commit,
     installed: Installed,
     plans: dict[str, list[int]],
-    bench: str | None,
     stack: contextlib.ExitStack,
+    bench: str | None,
+    metrics: Sequence[str],
 ) -> AsvSide:
     root = str(project.conf.benchmark_dir)
     if installed.failure is not None:
         own = Listing(trouble=installed.failure)
     else:
-        own = listing(list_suite(installed.start, root), project.conf, bench)
+        own = listing(list_suite(installed.start, root), project.conf, bench, metrics)
     caches = Caches(installed.environment, root)
     stack.callback(caches.close)
     return AsvSide(commit.label, installed.start, root, caches, plans, own)
 
 
-def _refuse_nothing(a: Listing, b: Listing, bench: str | None) -> None:
+def _refuse_nothing(a: Listing, b: Listing, bench: str | None, metrics: Sequence[str]) -> None:
     if a.benchmarks or b.benchmarks:
         return
     reasons = [each.trouble for each in (a, b) if each.trouble]
     reasons += [f"{module or 'the suite'}: {why}" for module, why in (a.broken | b.broken).items()]
     names = a.names or b.names
     some = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-    asked = f"no benchmark matches --bench {bench!r}; the suite has {len(names)}: {some}" if names else "no benchmark"
+    flags = [f"matches --bench {bench!r}"] * bool(bench) + [f"has --metric {', '.join(metrics)}"] * bool(metrics)
+    asked = f"no benchmark {' and '.join(flags)}".rstrip()
+    asked += f"; the suite has {len(names)}: {some}" if names else ""
     raise NothingMeasuredError(f"nothing measured: {'; '.join([asked, *reasons])}")
 
 

@@ -2,7 +2,7 @@
 
 Each round runs all benchmarks that are still wanted in one fresh process per side, in an order that is random and the
 same on both sides. Benchmarks that do not time calls (track_, mem_, peakmem_) have a process of their own, as asv gives
-them: what they measure is often the process.
+them: what they measure is often the process. So has each metric of the others that is counted or watched (asv_ways).
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from bench_harness.errors import CouldNotMeasureError
 from bench_harness.optional import require
+from bench_harness.verdict import asv_ways
 from bench_harness.verdict.asv_process import TIMED_OUT, Run, Starter, run_jobs
 from bench_harness.verdict.asv_suite import TIMED, Benchmark, Listing
+from bench_harness.verdict.metrics import CLOCKS
 from bench_harness.verdict.sides import Key, Taken
 
 _EMPTY: Listing = Listing()
@@ -74,8 +77,8 @@ class AsvSide:
         ready = self._with_caches(list(self.own.benchmarks.values()), Taken())
         unknown = [each for each in ready if each.kind in TIMED and each.title not in self._plans]
         if unknown:
-            run, taken = self._run(unknown, timeout_s, plan_only=True), Taken()
-            self._take(unknown, run, taken)
+            taken = Taken()
+            self._plan(unknown, timeout_s, taken)
             # Others that failed are tried again in the rounds; one that hangs would cost each round its timeout.
             self._hangs = {title: why for title, why in taken.failures.items() if why.startswith(TIMED_OUT)}
         self.preparing_s += time.perf_counter() - began
@@ -90,12 +93,17 @@ class AsvSide:
         chosen = [self.own.benchmarks[title] for title in sorted(titles & set(self.own.benchmarks))]
         random.Random(seed).shuffle(chosen)
         ready = self._with_caches(chosen, taken)
-        timed = [each for each in ready if each.kind in TIMED]
+        asked = {key for each in ready for key in each.keys if wanted is None or key in wanted}
+        timed = [each for each in ready if each.kind in TIMED and _metrics(each, asked) & set(CLOCKS)]
         apart = [[each] for each in ready if each.kind not in TIMED]
         for group in [timed, *apart] if timed else apart:
             run = self._run(group, timeout_s)
             taken.body_s += run.body_s
             self._take(group, run, taken)
+        for benchmark in ready:
+            for metric in asv_ways.WAYS:
+                if metric in _metrics(benchmark, asked) and benchmark.title not in taken.failures | taken.skipped:
+                    self._count(benchmark, metric, timeout_s, taken)
         taken.startup_s = time.perf_counter() - began - taken.body_s
         return taken
 
@@ -117,22 +125,46 @@ class AsvSide:
                 taken.failures[benchmark.title] = why
         return ready
 
+    def _count(self, benchmark: Benchmark, metric: str, timeout_s: float | None, taken: Taken) -> None:
+        """Take a metric that needs processes of its own; without it the benchmark has failed."""
+        plan = self._plans.get(benchmark.title)
+        if plan is None:  # it failed while that was to be found out, as it would again
+            self._plan([benchmark], timeout_s, taken)
+            plan = self._plans.get(benchmark.title)
+        if plan is None:
+            return
+        request = asv_ways.Request(self._job(0, benchmark, timeout_s), plan)
+        try:
+            run, value = asv_ways.measure(self._start, self._root, metric, request)
+        except CouldNotMeasureError as error:
+            taken.failures[benchmark.title] = f"{metric}: {error}"
+            return
+        taken.body_s += run.body_s
+        if value is None:
+            self._take([benchmark], run, taken)
+        else:
+            taken.values.update({key: value for key in benchmark.keys if key.metric == metric})
+
+    def _plan(self, unknown: Sequence[Benchmark], timeout_s: float | None, taken: Taken) -> None:
+        """Find out how often to call benchmarks."""
+        self._take(unknown, self._run(unknown, timeout_s, plan_only=True), taken)
+
     def _run(self, group: Sequence[Benchmark], timeout_s: float | None, plan_only: bool = False) -> Run:
-        jobs = [
-            {
-                "job": number,
-                "name": each.name,
-                "index": each.index,
-                "kind": each.kind,
-                "folder": self._caches.folder(each)[0],
-                "cache": each.cache is not None,
-                "plan": self._plans.get(each.title),
-                "plan_only": plan_only,
-                "timeout_s": min(each.timeout_s, timeout_s or each.timeout_s),
-            }
-            for number, each in enumerate(group)
-        ]
+        jobs = [{**self._job(number, each, timeout_s), "plan_only": plan_only} for number, each in enumerate(group)]
         return run_jobs(self._start, self._root, jobs)
+
+    def _job(self, number: int, benchmark: Benchmark, timeout_s: float | None) -> dict[str, Any]:
+        return {
+            "job": number,
+            "name": benchmark.name,
+            "index": benchmark.index,
+            "kind": benchmark.kind,
+            "folder": self._caches.folder(benchmark)[0],
+            "cache": benchmark.cache is not None,
+            "plan": self._plans.get(benchmark.title),
+            "plan_only": False,
+            "timeout_s": min(benchmark.timeout_s, timeout_s or benchmark.timeout_s),
+        }
 
     def _take(self, group: Sequence[Benchmark], run: Run, taken: Taken) -> None:
         for number, benchmark in enumerate(group):
@@ -141,11 +173,16 @@ class AsvSide:
                 self._plans.setdefault(benchmark.title, event["plan"])
             if event["event"] == "done":
                 values = event["values"]
-                taken.values.update({key: float(values[_field(key, values)]) for key in benchmark.keys})
+                keys = [key for key in benchmark.keys if key.metric not in asv_ways.WAYS]
+                taken.values.update({key: float(values[_field(key, values)]) for key in keys})
             elif event["event"] == "skipped":
                 taken.skipped[benchmark.title] = event["why"]
             elif event["event"] == "failed":
                 taken.failures[benchmark.title] = str(event["why"])
+
+
+def _metrics(benchmark: Benchmark, asked: Collection[Key]) -> set[str]:
+    return {key.metric for key in benchmark.keys if key in asked}
 
 
 def _field(key: Key, values: dict[str, float]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,15 @@ from bench_harness.errors import UsageError
 from bench_harness.history.asv_results import param_label
 from bench_harness.optional import require
 from bench_harness.verdict.asv_process import Run
-from bench_harness.verdict.metrics import CLOCKS
+from bench_harness.verdict.metrics import CLOCKS, UNITS
 from bench_harness.verdict.sides import Key
 
 TIMED = ("time", "timeraw")
 _METRICS = {"mem": ("size_bytes", "bytes"), "peakmem": ("peak_rss_bytes", "bytes")}
+_VALUE = "value"
+# What can be asked for; of a text in an interpreter of its own nothing is counted.
+METRICS = (*UNITS, _VALUE, *(name for name, _ in _METRICS.values()))
+_OF_TEXTS = (*CLOCKS, "peak_pss_bytes")
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,13 @@ def check_regex(regex: str | None) -> None:
         raise UsageError(f"--bench {regex!r} is no regular expression: {error}") from error
 
 
-def listing(run: Run, conf: Any, regex: str | None) -> Listing:
-    """Select from what a side listed, as asv's --bench does: by names with parameters, as name(1, 'fast')."""
+def listing(run: Run, conf: Any, regex: str | None, metrics: Collection[str] = ()) -> Listing:
+    """Select from what a side listed, as asv's --bench does: by names with parameters, as name(1, 'fast').
+
+    Args:
+        metrics: of METRICS, those to measure; benchmarks that have none of them are left out. None named: the clocks,
+            and what tracks and memory benchmarks return.
+    """
     broken = {event["module"]: event["why"] for event in run.others if event["event"] == "broken"}
     if run.trouble is not None:
         return Listing(trouble=f"the suite cannot be listed: {run.trouble}")
@@ -94,24 +103,30 @@ def listing(run: Run, conf: Any, regex: str | None) -> Listing:
     chosen = require("asv.benchmarks", "asv").Benchmarks(conf, [event["fields"] for event in events], regex)
     found = {}
     for name, fields in chosen.items():
-        for benchmark in _combinations(fields, kinds[name], chosen.benchmark_selection[name], conf):
+        for benchmark in _combinations(fields, kinds[name], chosen.benchmark_selection[name], conf, metrics):
             found[benchmark.title] = benchmark
     return Listing(found, tuple(kinds), broken)
 
 
-def _combinations(fields: dict[str, Any], kind: str, chosen: list[int] | None, conf: Any) -> Iterator[Benchmark]:
+def _combinations(
+    fields: dict[str, Any], kind: str, chosen: list[int] | None, conf: Any, metrics: Collection[str]
+) -> Iterator[Benchmark]:
+    measured = _metrics(kind, fields.get("unit") or "", metrics)
+    if not measured:
+        return
     timeout_s = float(fields.get("timeout") or conf.default_benchmark_timeout)
     cache_timeout_s = float(fields.get("setup_cache_timeout") or timeout_s)
     cache = fields.get("setup_cache_key")
     combinations = list(itertools.product(*fields["params"])) if fields["params"] else [()]
     for index in range(len(combinations)) if chosen is None else chosen:
         params = tuple(zip(fields["param_names"], map(param_label, combinations[index]), strict=True))
-        keys = tuple(Key(fields["name"], params, *metric) for metric in _metrics(kind, fields.get("unit") or ""))
+        keys = tuple(Key(fields["name"], params, *metric) for metric in measured)
         yield Benchmark(keys, kind, index if params else None, timeout_s, cache, cache_timeout_s)
 
 
-def _metrics(kind: str, unit: str) -> list[tuple[str, str, str]]:
+def _metrics(kind: str, unit: str, asked: Collection[str]) -> list[tuple[str, str, str]]:
     if kind in TIMED:
-        return [(clock, "s", "lower") for clock in CLOCKS]
-    name, own_unit = _METRICS.get(kind, ("value", unit))
-    return [(name, own_unit, "lower")]
+        able = _OF_TEXTS if kind == "timeraw" else tuple(UNITS)
+        return [(name, UNITS[name], "lower") for name in able if name in (asked or CLOCKS)]
+    name, own_unit = _METRICS.get(kind, (_VALUE, unit))
+    return [(name, own_unit, "lower")] if not asked or name in asked else []

@@ -18,7 +18,7 @@ from bench_harness.verdict.one_run import Ran, run_once
 from bench_harness.verdict.own_numbers import VARIABLE, read_own_numbers
 from bench_harness.verdict.sides import Key, Taken
 
-_PSS_EVERY_S = 0.01
+PSS_EVERY_S = 0.01
 _OF_A_SHELL = {"|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1"}
 
 
@@ -138,7 +138,7 @@ class CommandSide:
         return key.metric in self.metrics or key.metric not in UNITS
 
     def _watched(self, taken: Taken, folder: Path, timeout_s: float | None) -> None:
-        sampler = TreeSampler(_PSS_EVERY_S)
+        sampler = TreeSampler(PSS_EVERY_S)
         above: list[int] = []
 
         def watching(pid: int) -> contextlib.AbstractContextManager[None]:

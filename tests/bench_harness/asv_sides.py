@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,11 +42,15 @@ def write_suite(folder: Path, **modules: str) -> Path:
 
 
 def side_of(
-    suite: Path, bench: str | None = None, plans: dict[str, list[int]] | None = None, timeout_s: float = 60.0
+    suite: Path,
+    bench: str | None = None,
+    plans: dict[str, list[int]] | None = None,
+    timeout_s: float = 60.0,
+    metrics: Sequence[str] = (),
 ) -> AsvSide:
     """Return a side with all benchmarks of the suite."""
     conf = SimpleNamespace(benchmark_dir=str(suite), default_benchmark_timeout=timeout_s)
-    own = listing(list_suite(start, str(suite)), conf, bench)
+    own = listing(list_suite(start, str(suite)), conf, bench, metrics)
     return AsvSide("here", start, str(suite), Caches(Here(), str(suite)), {} if plans is None else plans, own)
 
 

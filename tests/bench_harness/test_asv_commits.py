@@ -120,7 +120,8 @@ def compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["HEAD", "nowhere"], 2, "'nowhere' is no commit of the repository"),
         (["HEAD"], 2, "two commits to compare: bench compare HEAD HEAD"),
         (["HEAD", "HEAD", "--bench", "("], 2, "--bench '(' is no regular expression"),
-        (["HEAD", "HEAD", "--metric", "cpu_s"], 2, "--metric goes with two commands, not with the other"),
+        (["HEAD", "HEAD", "--metric", "cpus"], 2, "--metric cpus: did you mean 'cpu_s'?"),
+        (["HEAD", "HEAD", "--shell"], 2, "--shell goes with two commands, not with the other"),
         (["--a", "true", "--b", "true", "--bench", "x"], 2, "--bench goes with two commits, not with the other"),
     ],
 )
@@ -174,6 +175,14 @@ def test_two_commits_from_the_command_to_the_record(project: Path) -> None:
     done = compare(project, "main", "main~1", "--bench", "nothing_of_the_kind")
     assert (done.returncode, done.stdout) == (3, "")
     assert "nothing measured: no benchmark matches --bench 'nothing_of_the_kind'" in done.stderr
+
+    done = compare(project, "main~1", "main", *SHORT, "--bench", "time_other", "--metric", "calls", "--out", "c")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    (row,) = Record.read(project / "c").results["benchmarks"]
+    assert (row["metric"], row["verdict"], set(row["samples"]["a"])) == ("calls", "fine", {2.0})  # itself, and sum()
+    done = compare(project, "main~1", "main", "--bench", "time_other", "--metric", "value")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "nothing measured: no benchmark matches --bench 'time_other' and has --metric value; " in done.stderr
 
     commit(project, "does not build", "def broken(:\n")
     done = compare(project, "main~1", "main", *SHORT, "--bench", "track_size", "--out", "z")
