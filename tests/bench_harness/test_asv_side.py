@@ -388,12 +388,12 @@ class Work:
             self.one(item)
 def time_holds():
     held = bytearray(60_000_000)
-    time.sleep(0.3)
+    time.sleep(0.6)
 def time_forks():
     pid = os.fork()
     if pid == 0:
         held = bytearray(60_000_000)
-        time.sleep(0.3)  # a peak of less than 50 ms may be missed
+        time.sleep(0.6)  # a peak of less than 50 ms may be missed
         os._exit(0)
     os.waitpid(pid, 0)
 time_forks.number = 1

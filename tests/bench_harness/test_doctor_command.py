@@ -22,7 +22,7 @@ HAZARDS = {
     "raises": [],
     "hang": ["--patience", "2"],
     "idle": ["--patience", "3"],
-    "rests": ["--patience", "2"],
+    "rests": ["--patience", "3"],
 }
 DOCTOR = (sys.executable, "-m", "bench_harness", "doctor")
 pytestmark = pytest.mark.timeout(120)
@@ -133,7 +133,7 @@ def test_a_worker_that_nobody_asks_for_a_batch_does_not_hang(seen: Callable[[str
 def test_a_main_process_that_hangs_is_ended_and_named(seen: Callable[[str], Seen]) -> None:
     found = seen("rests")
     hang = found.finding("hang")
-    assert hang["seen"] == "main: nothing ran and no batch was handed out for 10 s"
+    assert hang["seen"] == "main: nothing ran and no batch was handed out for 15 s"
     assert (hang["level"], found.code) == ("fatal", 3)
     assert found.loader("train_loader")["batches"] == 1
 
