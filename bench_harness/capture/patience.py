@@ -17,7 +17,7 @@ from bench_harness.capture.pipeline.aggregate import read_pipeline
 from bench_harness.capture.pipeline.layout import read_fetched
 from bench_harness.capture.supervisor import ORPHANS_LEAVE_S
 from bench_harness.memory.process_memory import tree_of
-from bench_harness.process_cpu import read_cpu_s
+from bench_harness.optional import require
 from bench_harness.segments import ANNOUNCED, Segment, read_segments
 
 _LOOK_S = 0.25
@@ -74,7 +74,7 @@ class Patience:
         now_s, pids = time.monotonic(), tree_of(pid)
         if not pids:  # it has ended, or there is no /proc to look into
             return []
-        cpu_s = sum(read_cpu_s(each) for each in pids)
+        cpu_s = sum(_cpu_s(each) for each in pids)
         since = self._busy
         patience_s = _MAIN_FACTOR * self._patience_s
         # Where a process ended that nobody waited for, its time is gone from the sum.
@@ -107,3 +107,11 @@ class Patience:
             return ""
         items = f" of items {fetched.items[:8]}" if fetched.items else ""
         return f"{identity.label()} is at one fetch{items} for {self._patience_s:g} s"
+
+
+def _cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process and of its children that it waited for; 0 if it is gone."""
+    psutil = require("psutil")
+    with contextlib.suppress(psutil.Error):
+        return float(sum(psutil.Process(pid).cpu_times()[:4]))  # user, system, and both of the children
+    return 0.0

@@ -10,7 +10,7 @@ import cProfile
 import gc
 import importlib
 import os
-from typing import Any
+from typing import Any, Callable  # noqa: UP035  (Python 3.8)
 
 _DISABLE = "method 'disable' of '_lsprof.Profiler'"  # the call that ends the counting is counted
 
@@ -32,15 +32,15 @@ def counted(sampler: Any, way: str, calls: int) -> dict[str, float]:
         if sampler.setup_each_call:
             sampler.benchmark.redo_setup()
         if way == "instructions":
-            _call(sampler)
+            _uncollected(sampler.function)
     return {}
 
 
-def _call(sampler: Any) -> None:
+def _uncollected(call: Callable[..., Any], *arguments: Any) -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        sampler.function()
+        call(*arguments)
     finally:
         if collecting:
             gc.enable()
@@ -49,13 +49,7 @@ def _call(sampler: Any) -> None:
 def _function_calls(sampler: Any) -> int:
     sampler.benchmark.redo_setup()
     profile = cProfile.Profile()
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        profile.runcall(sampler.function)
-    finally:
-        if collecting:
-            gc.enable()
+    _uncollected(profile.runcall, sampler.function)
     return sum(entry.callcount for entry in profile.getstats() if _DISABLE not in str(entry.code))
 
 
@@ -70,7 +64,7 @@ def _allocations(sampler: Any) -> int:
     sampler.benchmark.redo_setup()
     folder, name = os.getcwd(), f"allocations-{os.getpid()}.bin"  # noqa: PTH109
     with memray.Tracker(os.path.join(folder, name), follow_fork=True):  # noqa: PTH118
-        _call(sampler)
+        _uncollected(sampler.function)
     total = 0
     for found in os.listdir(folder):  # noqa: PTH208
         if found.startswith(name):

@@ -127,15 +127,12 @@ class AsvSide:
 
     def _count(self, benchmark: Benchmark, metric: str, timeout_s: float | None, taken: Taken) -> None:
         """Take a metric that needs processes of its own; without it the benchmark has failed."""
-        plan = self._plans.get(benchmark.title)
-        if plan is None:  # it failed while that was to be found out, as it would again
+        if benchmark.title not in self._plans:  # it failed while that was found out, and may do better now
             self._plan([benchmark], timeout_s, taken)
-            plan = self._plans.get(benchmark.title)
-        if plan is None:
+        if benchmark.title not in self._plans:
             return
-        request = asv_ways.Request(self._job(0, benchmark, timeout_s), plan)
         try:
-            run, value = asv_ways.measure(self._start, self._root, metric, request)
+            run, value = asv_ways.measure(self._start, self._root, metric, self._job(0, benchmark, timeout_s))
         except CouldNotMeasureError as error:
             taken.failures[benchmark.title] = f"{metric}: {error}"
             return

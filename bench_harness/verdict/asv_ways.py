@@ -6,7 +6,6 @@ import contextlib
 import subprocess
 import tempfile
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,6 @@ os.execvp(command[0], command)
 _SLOWER = 60  # than without callgrind, at most
 
 
-@dataclass(frozen=True)
-class Request:
-    """A job of asv_body.py, and how often to call its benchmark.
-
-    Args:
-        job: its fields, `plan` among them.
-        plan: samples to warm up, samples, calls in each.
-    """
-
-    job: dict[str, Any]
-    plan: list[int]
-
-
 def check(metrics: Collection[str]) -> None:
     """Raise before anything is built for it if a counter cannot be had here.
 
@@ -52,27 +38,27 @@ def check(metrics: Collection[str]) -> None:
         counters.under_callgrind([], Path())
 
 
-def measure(start: Starter, root: str, metric: str, request: Request) -> tuple[Run, float | None]:
+def measure(start: Starter, root: str, metric: str, job: dict[str, Any]) -> tuple[Run, float | None]:
     """Measure one metric of WAYS in processes of their own.
+
+    Args:
+        job: number 0, as in asv_body.py, with its plan.
 
     Returns:
         What the last process said, and the value; None: the run says why there is none.
-
-    Args:
-        request: of job 0.
 
     Raises:
         CouldNotMeasureError: the benchmark was run, and its metric was not to be had.
     """
     if metric == "peak_pss_bytes":
-        return _watched(start, root, request)
+        return _watched(start, root, job)
     if metric == "instructions":
-        return _instructions(start, root, request)
-    run = run_jobs(_fixed(start), root, [{**request.job, "way": metric}])
+        return _instructions(start, root, job)
+    run = run_jobs(_fixed(start), root, [{**job, "way": metric}])
     return run, run.by_job.get(0, {}).get("values", {}).get(metric)
 
 
-def _watched(start: Starter, root: str, request: Request) -> tuple[Run, float | None]:
+def _watched(start: Starter, root: str, job: dict[str, Any]) -> tuple[Run, float | None]:
     sampler = TreeSampler(PSS_EVERY_S)
     with contextlib.ExitStack() as stack:
 
@@ -81,23 +67,23 @@ def _watched(start: Starter, root: str, request: Request) -> tuple[Run, float | 
             stack.enter_context(sampler.watching(process.pid))
             return process
 
-        run = run_jobs(watched, root, [request.job])
+        run = run_jobs(watched, root, [job])
     held = max((sample.pss_bytes for sample in sampler.samples), default=0)
     if not held and _is_done(run):
         raise CouldNotMeasureError("its memory cannot be read here, or it ended before it was looked at")
     return run, float(held) if _is_done(run) else None
 
 
-def _instructions(start: Starter, root: str, request: Request) -> tuple[Run, float | None]:
+def _instructions(start: Starter, root: str, job: dict[str, Any]) -> tuple[Run, float | None]:
     """Return the instructions of one call: what so many calls take, less what starting and setting up takes."""
-    _, samples, calls = request.plan
-    calls *= samples
+    _, samples, calls_in_each = job["plan"]
+    calls, timeout_s = samples * calls_in_each, _SLOWER * job["timeout_s"]
     counts = {}
     for way in ("setups", "instructions"):
         with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
             prefix = counters.under_callgrind([], Path(folder))
-            job = {**request.job, "way": way, "calls": calls, "timeout_s": _SLOWER * request.job["timeout_s"]}
-            run = run_jobs(_fixed(start, prefix), root, [job])
+            counting = {**job, "way": way, "calls": calls, "timeout_s": timeout_s}
+            run = run_jobs(_fixed(start, prefix), root, [counting])
             if not _is_done(run):
                 return run, None
             counts[way] = counters.read_instructions(Path(folder))

@@ -212,7 +212,11 @@ def main(arguments: list[str]) -> int:
             "--trials takes 1 or more, --effect a fraction such as 0.02, --planted 0 or fractions such as 0.05"
         )
     if options.show:
-        print_table(kept(options.show))
+        try:
+            verdicts = kept(options.show)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            parser.error(f"--show {options.show}: not what --json writes: {error}")
+        print_table(verdicts)
         return 0
     missing = [name for name in options.tools if not TOOLS[name][1]()]
     for name in missing:
@@ -224,7 +228,9 @@ def main(arguments: list[str]) -> int:
             prepare_asv(toy, options.planted)
         verdicts = tried(toy, tools, options)
     if options.json:
-        options.json.write_text(json.dumps({"argv": arguments, "verdicts": verdicts}, indent=1) + "\n")
+        # What was asked for, not the command line: that names files of this machine.
+        asked = {name: getattr(options, name) for name in ("trials", "planted", "effect", "seed")}
+        options.json.write_text(json.dumps({**asked, "verdicts": verdicts}, indent=1) + "\n")
     print_table(verdicts)
     return 0
 
@@ -233,13 +239,10 @@ def kept(path: Path) -> list[dict[str, Any]]:
     """Return the verdicts that --json wrote.
 
     Raises:
-        CouldNotRun: it is not such a file.
+        OSError, ValueError, KeyError, TypeError: it is not such a file.
     """
-    try:
-        verdicts = json.loads(path.read_text())["verdicts"]
-        return [{name: each[name] for name in ("rule", "planted", "alarm", "wall_s")} for each in verdicts]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CouldNotRun(f"--show {path}: not what --json writes: {error}") from error
+    verdicts = json.loads(path.read_text())["verdicts"]
+    return [{name: each[name] for name in ("rule", "planted", "alarm", "wall_s")} for each in verdicts]
 
 
 def prepare_asv(toy: Toy, planted: list[float]) -> None:

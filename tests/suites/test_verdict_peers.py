@@ -68,9 +68,13 @@ def test_bad_input_is_one_line(peers: ModuleType, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"verdicts": [{"rule": "x"}]}'])
-def test_a_file_that_holds_no_verdicts_is_one_line(peers: ModuleType, tmp_path: Path, text: str | None) -> None:
+def test_a_file_that_holds_no_verdicts_is_bad_input(
+    peers: ModuleType, tmp_path: Path, text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "verdicts.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(peers.CouldNotRun, match="not what --json writes"):
+    with pytest.raises(SystemExit) as left:
         peers.main(["--show", str(path)])
+    assert left.value.code == 2
+    assert "verdicts.json: not what --json writes" in capsys.readouterr().err
